@@ -1,0 +1,15 @@
+//! Terraform's plan and apply for Chronon feature repositories.
+//!
+//! ```text
+//! git tree ─source─▶ Catalog ─diff─▶ ChangeSet ─impact─▶ Assessment ─plan─▶ Plan ─render─▶ text
+//!                                                                    ▲
+//!                                                           Ledger ──┘
+//! ```
+//!
+//! Modules stand in the order in which they may use each other: each names only those before it.
+
+pub mod model;
+
+pub mod source;
+
+pub mod diff;

@@ -1,0 +1,718 @@
+//! What lineage, resources and ranges need to know of a config: a few hundred bytes of a file
+//! that may hold megabytes.
+//!
+//! # Why
+//! A plan must know the lineage of every config though few changed. Reading files into these
+//! facts keeps no document in memory, skips what is not needed while parsing, and the result can
+//! be cached by the file's blob id. Facts are the same for both dialects: what differs is decided
+//! by those who read them.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::de::IgnoredAny;
+
+use super::day::Day;
+use super::name::ConfigType;
+use super::sql;
+
+/// How a config reads a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// The left side of a Join.
+    Left,
+    /// A source of a GroupBy, its own or one embedded in a Join.
+    Source,
+    /// A bootstrap part of a Join.
+    Bootstrap,
+    /// The key filter of a GroupBy's upload.
+    KeyFilter,
+    /// A declared dependency of a StagingQuery.
+    Dependency,
+    /// A table named in SQL; found by reading the text, so not certain.
+    Sql,
+    /// The training data of a Model.
+    Training,
+}
+
+/// One table that a config reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    /// The table, without partitions, as written.
+    pub table: String,
+    /// In which role.
+    pub role: Role,
+    /// From which day, where the config says.
+    pub start: Option<Day>,
+    /// How many days before its own first day a StagingQuery reads.
+    pub start_offset: i64,
+    /// The embedded GroupBy that reads it, as an index into [`Facts::parts`].
+    pub part: Option<u32>,
+    /// The embedded Join that reads it, as an index into [`Facts::parents`]; where that Join is
+    /// a config of its own, this read is its business.
+    pub inside: Option<u32>,
+}
+
+/// What an embedded GroupBy is to the Join that embeds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PartRole {
+    /// A join part.
+    Part,
+    /// A label part (dialect OSS).
+    Label,
+    /// The offline counterpart of an external part (dialect OSS).
+    External,
+}
+
+/// A GroupBy embedded in a Join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its `metaData.name`.
+    pub name: String,
+    /// The prefix of its columns and part table.
+    pub prefix: Option<String>,
+    /// What it is to the Join.
+    pub role: PartRole,
+    /// Whether the embedding Join is one that the config itself embeds.
+    pub nested: bool,
+}
+
+/// The facts of one config.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// `metaData.name`; none in a team's file.
+    pub name: Option<String>,
+    /// `metaData.team`.
+    pub team: Option<String>,
+    /// `metaData.outputNamespace`.
+    pub namespace: Option<String>,
+    /// `executionInfo.outputTableInfo.table`, which replaces the derived name.
+    pub output_table: Option<String>,
+    /// Whether the final output of a modular join stands in its `__derived` table.
+    pub derived_output: bool,
+    /// `metaData.online`.
+    pub online: bool,
+    /// The offline schedule, wherever the dialect keeps it.
+    pub offline_schedule: Option<String>,
+    /// Whether accuracy is TEMPORAL, inferred where absent (reference §1.4).
+    pub temporal: bool,
+    /// Whether a topic feeds it, through the left of a join it is chained on.
+    pub topic: bool,
+    /// Whether the consistency check of a Join is on.
+    pub consistency: bool,
+    /// Its own first day: `backfillStartDate`, `startPartition`, or the left's.
+    pub start: Option<Day>,
+    /// Whether it says from when at all, readable or not.
+    pub start_text: Option<String>,
+    /// The left's last day.
+    pub end: Option<Day>,
+    /// `historicalBackfill` is off: only the newest partition is computed.
+    pub latest_only: bool,
+    /// A StagingQuery that is a view.
+    pub view: bool,
+    /// A Join with label parts or embedded models, whose tables other jobs compute.
+    pub extra_tables: bool,
+    /// The tables it reads.
+    pub reads: Vec<Read>,
+    /// The GroupBys it embeds.
+    pub parts: Vec<Part>,
+    /// The Joins it is chained on, outermost only.
+    pub parents: Vec<String>,
+    /// The Models it uses.
+    pub models: Vec<String>,
+    /// Above zero where only dialect ZIP writes such a file, below where only OSS does.
+    pub dialect_hint: i8,
+}
+
+/// Reads the facts of a compiled file of type `kind`.
+///
+/// # Errors
+/// Where the bytes are not a JSON object of the expected shape; the error has line and column.
+pub fn read(kind: ConfigType, bytes: &[u8]) -> Result<Facts, serde_json::Error> {
+    let object = bytes.trim_ascii_start().first() == Some(&b'{');
+    if kind == ConfigType::Team || !object {
+        // Derived structs would also take a list; a map takes an object alone.
+        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes)?;
+        return Ok(Facts { dialect_hint: 1, ..Facts::default() });
+    }
+    Ok(Collector::default().collect(kind, &serde_json::from_slice(bytes)?))
+}
+
+/// A string that borrows from the file where it can.
+#[derive(Deserialize)]
+struct Str<'a>(#[serde(borrow)] Cow<'a, str>);
+
+type Text<'a> = Option<Str<'a>>;
+
+fn text(of: &Text<'_>) -> Option<String> {
+    of.as_ref().map(|text| text.0.to_string()).filter(|text| !text.is_empty())
+}
+
+fn day(of: &Text<'_>) -> Option<Day> {
+    of.as_ref().and_then(|text| text.0.parse().ok())
+}
+
+/// A boolean written as 0, 1, 0.0, true or null.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Flag(Option<bool>);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Flag;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("0, 1, true or false")
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Flag, E> {
+                Ok(Flag(Some(value)))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Flag, E> {
+                Ok(Flag(Some(value != 0)))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Flag, E> {
+                Ok(Flag(Some(value != 0)))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Flag, E> {
+                Ok(Flag(Some(value != 0.0)))
+            }
+            fn visit_unit<E>(self) -> Result<Flag, E> {
+                Ok(Flag(None))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl Flag {
+    fn on(self) -> bool {
+        self.0 == Some(true)
+    }
+}
+
+/// Every field that matters of every type; types share names where they share meaning.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Doc<'a> {
+    #[serde(borrow)]
+    meta_data: Option<Meta<'a>>,
+    sources: Option<Vec<Source<'a>>>,
+    left: Option<Source<'a>>,
+    join_parts: Option<Vec<JoinPart<'a>>>,
+    bootstrap_parts: Option<Vec<Bootstrap<'a>>>,
+    label_part: Option<Labels<'a>>,
+    online_external_parts: Option<Vec<External<'a>>>,
+    model_transforms: Option<IgnoredAny>,
+    derivations: Option<Vec<IgnoredAny>>,
+    key_filter: Option<Entities<'a>>,
+    accuracy: Option<i64>,
+    backfill_start_date: Text<'a>,
+    is_incremental: Option<IgnoredAny>,
+    start_partition: Text<'a>,
+    create_view: Flag,
+    query: Text<'a>,
+    table_dependencies: Option<Vec<Dependency<'a>>>,
+    models: Option<Vec<Model<'a>>>,
+    training_conf: Option<Training<'a>>,
+    use_long_names: Option<IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Meta<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    team: Text<'a>,
+    output_namespace: Text<'a>,
+    online: Flag,
+    consistency_check: Flag,
+    custom_json: Text<'a>,
+    offline_schedule: Text<'a>,
+    historical_backfill: Flag,
+    execution_info: Option<Execution<'a>>,
+    dependencies: Option<Vec<Str<'a>>>,
+    mode_to_env_map: Option<IgnoredAny>,
+    version: Option<IgnoredAny>,
+    column_hashes: Option<IgnoredAny>,
+    source_file: Option<IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Execution<'a> {
+    #[serde(borrow)]
+    offline_schedule: Text<'a>,
+    historical_backfill: Flag,
+    output_table_info: Option<TableInfo<'a>>,
+    table_dependencies: Option<Vec<Dependency<'a>>>,
+    conf: Option<Conf<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Conf<'a> {
+    #[serde(borrow)]
+    common: Option<Common<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Common<'a> {
+    #[serde(borrow)]
+    modular_execution: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TableInfo<'a> {
+    #[serde(borrow)]
+    table: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Dependency<'a> {
+    #[serde(borrow)]
+    table_info: Option<TableInfo<'a>>,
+    start_offset: Option<Window>,
+    start_cut_off: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Window {
+    length: i64,
+    time_unit: i64,
+}
+
+impl Window {
+    /// Whole days, rounded up (reference §1.3).
+    fn days(&self) -> i64 {
+        match self.time_unit {
+            0 => self.length.div_euclid(24) + i64::from(self.length.rem_euclid(24) > 0),
+            2 => self.length.div_euclid(1440) + i64::from(self.length.rem_euclid(1440) > 0),
+            _ => self.length,
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Source<'a> {
+    #[serde(borrow)]
+    events: Option<Events<'a>>,
+    entities: Option<Entities<'a>>,
+    join_source: Option<Box<JoinSource<'a>>>,
+    model_transforms: Option<Box<Doc<'a>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Events<'a> {
+    #[serde(borrow)]
+    table: Text<'a>,
+    topic: Text<'a>,
+    query: Option<Query<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Entities<'a> {
+    #[serde(borrow)]
+    snapshot_table: Text<'a>,
+    mutation_table: Text<'a>,
+    mutation_topic: Text<'a>,
+    query: Option<Query<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct JoinSource<'a> {
+    #[serde(borrow)]
+    join: Option<Doc<'a>>,
+    query: Option<Query<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Query<'a> {
+    #[serde(borrow)]
+    start_partition: Text<'a>,
+    end_partition: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct JoinPart<'a> {
+    #[serde(borrow)]
+    group_by: Option<Doc<'a>>,
+    prefix: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Labels<'a> {
+    #[serde(borrow)]
+    labels: Option<Vec<JoinPart<'a>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct External<'a> {
+    #[serde(borrow)]
+    source: Option<ExternalSource<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ExternalSource<'a> {
+    #[serde(borrow)]
+    offline_group_by: Option<Doc<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Bootstrap<'a> {
+    #[serde(borrow)]
+    table: Text<'a>,
+    query: Option<Query<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Model<'a> {
+    #[serde(borrow)]
+    meta_data: Option<Meta<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Training<'a> {
+    #[serde(borrow)]
+    training_data_source: Option<Source<'a>>,
+}
+
+impl Source<'_> {
+    fn has_topic(&self) -> bool {
+        let events = self.events.as_ref().is_some_and(|events| events.topic.is_some());
+        let entities = self.entities.as_ref().is_some_and(|it| it.mutation_topic.is_some());
+        let join = self.join_source.as_ref().and_then(|source| source.join.as_ref());
+        let left = join.and_then(|join| join.left.as_ref()).is_some_and(Source::has_topic);
+        events || entities || left
+    }
+
+    fn query(&self) -> Option<&Query<'_>> {
+        let events = self.events.as_ref().and_then(|it| it.query.as_ref());
+        let entities = self.entities.as_ref().and_then(|it| it.query.as_ref());
+        let joined = self.join_source.as_ref().and_then(|it| it.query.as_ref());
+        events.or(entities).or(joined)
+    }
+}
+
+impl Doc<'_> {
+    fn topic(&self) -> bool {
+        self.sources.as_deref().unwrap_or_default().iter().any(Source::has_topic)
+    }
+
+    fn temporal(&self) -> bool {
+        self.accuracy.map_or_else(|| self.topic(), |accuracy| accuracy == 0)
+    }
+
+    fn name(&self) -> Option<String> {
+        self.meta_data.as_ref().and_then(|meta| text(&meta.name))
+    }
+
+    /// Whether the final output stands in `__derived` (reference §1.6, §7).
+    fn derived_output(&self) -> bool {
+        let info = self.meta_data.as_ref().and_then(|meta| meta.execution_info.as_ref());
+        let conf = info.and_then(|info| info.conf.as_ref()).and_then(|conf| conf.common.as_ref());
+        let modular = conf.and_then(|it| it.modular_execution.as_ref());
+        let parts = self.join_parts.as_deref().unwrap_or_default();
+        let temporal = |part: &JoinPart<'_>| part.group_by.as_ref().is_some_and(Doc::temporal);
+        let events = self.left.as_ref().is_some_and(|left| left.events.is_some());
+        let bootstrapped = self.bootstrap_parts.as_ref().is_some_and(|parts| !parts.is_empty());
+        let union = events && !bootstrapped && parts.len() == 1 && temporal(&parts[0]);
+        modular.is_some_and(|it| it.0 == "true")
+            && self.derivations.as_ref().is_some_and(|it| !it.is_empty())
+            && !union
+    }
+
+    fn dialect_hint(&self) -> i8 {
+        let meta = self.meta_data.as_ref();
+        let seen = |of: &dyn Fn(&Meta<'_>) -> bool| meta.is_some_and(of);
+        let zip = [
+            seen(&|it| it.execution_info.is_some()),
+            seen(&|it| it.version.is_some()),
+            seen(&|it| it.column_hashes.is_some()),
+            seen(&|it| it.source_file.is_some()),
+            self.use_long_names.is_some(),
+        ];
+        let oss = [
+            seen(&|it| it.dependencies.is_some()),
+            seen(&|it| it.mode_to_env_map.is_some()),
+            seen(&|it| it.offline_schedule.is_some()),
+            self.backfill_start_date.is_some() || self.is_incremental.is_some(),
+            self.label_part.is_some(),
+        ];
+        let any = |signs: [bool; 5]| i8::from(signs.contains(&true));
+        any(zip) - any(oss)
+    }
+}
+
+/// Gathers reads and parts while walking a document.
+#[derive(Default)]
+struct Collector {
+    facts: Facts,
+    part: Option<u32>,
+    inside: Option<u32>,
+}
+
+fn index<T>(of: &[T]) -> Option<u32> {
+    u32::try_from(of.len()).ok()
+}
+
+impl Collector {
+    fn collect(mut self, kind: ConfigType, doc: &Doc<'_>) -> Facts {
+        self.facts.dialect_hint = doc.dialect_hint();
+        if let Some(meta) = &doc.meta_data {
+            self.meta(kind, meta);
+        }
+        self.facts.temporal = doc.temporal();
+        self.facts.topic = doc.topic();
+        self.facts.view = doc.create_view.on();
+        self.facts.derived_output = doc.derived_output();
+        self.facts.extra_tables = doc.model_transforms.is_some()
+            || doc.label_part.as_ref().is_some_and(|part| part.labels.is_some());
+        let left = doc.left.as_ref().and_then(Source::query);
+        let starts = [
+            &doc.backfill_start_date,
+            &doc.start_partition,
+            left.map_or(&None, |query| &query.start_partition),
+        ];
+        let start = starts.into_iter().find(|start| text(start).is_some());
+        self.facts.start = start.and_then(day);
+        self.facts.start_text = start.and_then(text);
+        self.facts.end = left.and_then(|query| day(&query.end_partition));
+        self.body(doc);
+        if kind == ConfigType::StagingQuery {
+            self.staging_query(doc);
+        }
+        self.facts
+    }
+
+    fn meta(&mut self, kind: ConfigType, meta: &Meta<'_>) {
+        let info = meta.execution_info.as_ref();
+        let custom = meta.custom_json.as_ref().map_or("", |json| &json.0);
+        self.facts.name = text(&meta.name);
+        self.facts.team = text(&meta.team);
+        self.facts.namespace = text(&meta.output_namespace);
+        self.facts.online = meta.online.on();
+        self.facts.consistency = meta.consistency_check.on() || says_check_consistency(custom);
+        self.facts.latest_only = meta.historical_backfill.0 == Some(false)
+            || info.is_some_and(|info| info.historical_backfill.0 == Some(false));
+        self.facts.offline_schedule = info
+            .and_then(|info| text(&info.offline_schedule))
+            .or_else(|| text(&meta.offline_schedule));
+        if let Some(info) = info {
+            let table = info.output_table_info.as_ref();
+            self.facts.output_table = table.and_then(|table| text(&table.table));
+            self.dependencies(info.table_dependencies.as_deref());
+        }
+        if kind == ConfigType::StagingQuery {
+            for dependency in meta.dependencies.as_deref().unwrap_or_default() {
+                let table = sql::table_of_dependency(&dependency.0);
+                self.read(Role::Dependency, table.as_deref(), None);
+            }
+        }
+    }
+
+    /// Everything that reads or embeds, at any depth.
+    fn body(&mut self, doc: &Doc<'_>) {
+        for source in doc.sources.as_deref().unwrap_or_default() {
+            self.source(Role::Source, source);
+        }
+        if let Some(left) = &doc.left {
+            self.source(Role::Left, left);
+        }
+        for part in doc.join_parts.as_deref().unwrap_or_default() {
+            self.embedded(PartRole::Part, part.group_by.as_ref(), text(&part.prefix));
+        }
+        let labels = doc.label_part.as_ref().and_then(|labels| labels.labels.as_deref());
+        for label in labels.unwrap_or_default() {
+            self.embedded(PartRole::Label, label.group_by.as_ref(), text(&label.prefix));
+        }
+        for external in doc.online_external_parts.as_deref().unwrap_or_default() {
+            let source = external.source.as_ref();
+            let offline = source.and_then(|source| source.offline_group_by.as_ref());
+            self.embedded(PartRole::External, offline, None);
+        }
+        for bootstrap in doc.bootstrap_parts.as_deref().unwrap_or_default() {
+            let start = bootstrap.query.as_ref().and_then(|query| day(&query.start_partition));
+            self.read(Role::Bootstrap, text(&bootstrap.table).as_deref(), start);
+        }
+        if let Some(filter) = &doc.key_filter {
+            let start = filter.query.as_ref().and_then(|query| day(&query.start_partition));
+            self.read(Role::KeyFilter, text(&filter.snapshot_table).as_deref(), start);
+        }
+        for model in doc.models.as_deref().unwrap_or_default() {
+            let name = model.meta_data.as_ref().and_then(|meta| text(&meta.name));
+            self.facts.models.extend(name);
+        }
+        let training = doc.training_conf.as_ref();
+        if let Some(source) = training.and_then(|training| training.training_data_source.as_ref()) {
+            self.source(Role::Training, source);
+        }
+    }
+
+    fn source(&mut self, role: Role, source: &Source<'_>) {
+        let start = source.query().and_then(|query| day(&query.start_partition));
+        if let Some(events) = &source.events {
+            self.read(role, text(&events.table).as_deref(), start);
+        }
+        if let Some(entities) = &source.entities {
+            self.read(role, text(&entities.snapshot_table).as_deref(), start);
+            self.read(role, text(&entities.mutation_table).as_deref(), start);
+        }
+        if let Some(joined) = &source.join_source {
+            self.chained(role, joined, start);
+        }
+        if let Some(transforms) = &source.model_transforms {
+            self.body(transforms);
+        }
+    }
+
+    /// A source that is a Join: what it reads is the Join's business where that is a config.
+    fn chained(&mut self, role: Role, source: &JoinSource<'_>, start: Option<Day>) {
+        let Some(join) = &source.join else { return };
+        let outer = self.inside;
+        if outer.is_none()
+            && let Some(name) = join.name()
+        {
+            self.inside = index(&self.facts.parents);
+            self.facts.parents.push(name);
+            self.facts.reads.push(Read {
+                table: String::new(),
+                role,
+                start,
+                start_offset: 0,
+                part: self.part,
+                inside: self.inside,
+            });
+        }
+        self.body(join);
+        self.inside = outer;
+    }
+
+    fn embedded(&mut self, role: PartRole, group_by: Option<&Doc<'_>>, prefix: Option<String>) {
+        let Some(group_by) = group_by else { return };
+        let outer = self.part;
+        let name = group_by.name().unwrap_or_default();
+        if outer.is_none() {
+            self.part = index(&self.facts.parts);
+        }
+        self.facts.parts.push(Part { name, prefix, role, nested: self.inside.is_some() });
+        self.body(group_by);
+        self.part = outer;
+    }
+
+    fn staging_query(&mut self, doc: &Doc<'_>) {
+        self.dependencies(doc.table_dependencies.as_deref());
+        for table in doc.query.as_ref().map(|query| sql::tables(&query.0)).unwrap_or_default() {
+            let known = |read: &Read| read.table.eq_ignore_ascii_case(&table);
+            if !self.facts.reads.iter().any(known) {
+                self.read(Role::Sql, Some(&table), None);
+            }
+        }
+    }
+
+    fn dependencies(&mut self, dependencies: Option<&[Dependency<'_>]>) {
+        for dependency in dependencies.unwrap_or_default() {
+            let table = dependency.table_info.as_ref().and_then(|info| text(&info.table));
+            self.read(Role::Dependency, table.as_deref(), day(&dependency.start_cut_off));
+            let offset = dependency.start_offset.as_ref().map_or(0, Window::days);
+            if let (Some(read), true) = (self.facts.reads.last_mut(), table.is_some()) {
+                read.start_offset = offset;
+            }
+        }
+    }
+
+    fn read(&mut self, role: Role, table: Option<&str>, start: Option<Day>) {
+        let Some(table) = table.map(sql::clean_table).filter(|table| !table.is_empty()) else {
+            return;
+        };
+        self.facts.reads.push(Read {
+            table: table.to_owned(),
+            role,
+            start,
+            start_offset: 0,
+            part: self.part,
+            inside: self.inside,
+        });
+    }
+}
+
+/// Whether OSS `customJson` switches the consistency check on (reference §1.5).
+fn says_check_consistency(custom_json: &str) -> bool {
+    custom_json.contains("check_consistency")
+        && serde_json::from_str::<serde_json::Value>(custom_json)
+            .is_ok_and(|json| json["check_consistency"] == true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn facts(kind: ConfigType, value: &serde_json::Value) -> Facts {
+        read(kind, value.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_chained_group_by_knows_its_parent_and_what_stands_inside() {
+        let join = json!({"metaData": {"name": "t.parent"},
+            "left": {"events": {"table": "raw.left", "topic": "x"}},
+            "joinParts": [{"groupBy": {"metaData": {"name": "t.part"},
+                "sources": [{"events": {"table": "raw.part"}}]}}]});
+        let source = json!({"joinSource": {"join": join,
+            "query": {"startPartition": "2024-03-01"}}});
+        let facts = facts(ConfigType::GroupBy, &json!({"sources": [source]}));
+        assert!(facts.temporal && facts.topic);
+        assert_eq!(facts.parents, ["t.parent"]);
+        assert_eq!(facts.reads[0].start, Some("2024-03-01".parse().unwrap()));
+        let inside: Vec<_> = facts.reads.iter().map(|r| (r.table.as_str(), r.inside)).collect();
+        assert_eq!(inside, [("", Some(0)), ("raw.left", Some(0)), ("raw.part", Some(0))]);
+        assert!(facts.parts[0].nested);
+    }
+
+    #[test]
+    fn explicit_accuracy_wins_over_a_topic() {
+        let source = json!([{"events": {"table": "t", "topic": "x"}}]);
+        let of = |accuracy| {
+            facts(ConfigType::GroupBy, &json!({"accuracy": accuracy, "sources": source})).temporal
+        };
+        assert_eq!((of(Some(0)), of(Some(1)), of(None)), (true, false, true));
+    }
+
+    #[test]
+    fn a_staging_query_reads_what_it_declares_and_what_its_sql_names() {
+        let facts = facts(
+            ConfigType::StagingQuery,
+            &json!({"query": "SELECT * FROM raw.a JOIN raw.b USING (id)",
+                "tableDependencies": [{"tableInfo": {"table": "raw.a"},
+                    "startOffset": {"length": 36, "timeUnit": 0}}]}),
+        );
+        let reads: Vec<_> =
+            facts.reads.iter().map(|r| (r.table.as_str(), r.role, r.start_offset)).collect();
+        assert_eq!(reads, [("raw.a", Role::Dependency, 2), ("raw.b", Role::Sql, 0)]);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_errors_with_a_place() {
+        let error = read(ConfigType::Join, b"{\n \"joinParts\": 3}").unwrap_err();
+        assert_eq!((error.line(), error.column()), (2, 15));
+        assert!(read(ConfigType::Join, b"[]").is_err());
+        assert!(read(ConfigType::Team, b"[]").is_err());
+    }
+}

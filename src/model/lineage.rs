@@ -1,0 +1,383 @@
+//! Who reads whose output, and who embeds whom (reference §3).
+//!
+//! # Why
+//! Compiled files name tables, not each other. A producer is found by computing the tables that
+//! every config writes and looking up those that others read; so a change of a StagingQuery's SQL
+//! reaches a GroupBy whose file did not change.
+
+use std::collections::HashMap;
+
+use super::catalog::Catalog;
+use super::catalog::Config;
+use super::facts::Part;
+use super::facts::PartRole;
+use super::facts::Read;
+use super::facts::Role;
+use super::name::Address;
+use super::name::ConfigType;
+use super::name::sanitize;
+
+/// Why one config is upstream of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EdgeKind {
+    /// Reads its output table, in this role.
+    Reads(Role),
+    /// Is chained on it through a join source, and so reads its output table.
+    Chains,
+    /// Embeds a copy of it.
+    Embeds(PartRole),
+    /// Uses it as a model.
+    Uses,
+}
+
+impl EdgeKind {
+    /// Whether what is downstream reads the table that the upstream config writes.
+    pub fn reads_table(self) -> bool {
+        matches!(self, Self::Reads(_) | Self::Chains)
+    }
+
+    /// Whether the edge was found by reading SQL, and so may be wrong.
+    pub fn is_inferred(self) -> bool {
+        self == Self::Reads(Role::Sql)
+    }
+
+    /// The word for it in graphs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reads(Role::Left) => "left",
+            Self::Reads(Role::Source) => "source",
+            Self::Reads(Role::Bootstrap) => "bootstrap",
+            Self::Reads(Role::KeyFilter) => "key filter",
+            Self::Reads(Role::Dependency) => "dependency",
+            Self::Reads(Role::Sql) => "sql",
+            Self::Reads(Role::Training) => "training",
+            Self::Chains => "join source",
+            Self::Embeds(PartRole::Part) => "join part",
+            Self::Embeds(PartRole::Label) => "label part",
+            Self::Embeds(PartRole::External) => "external part",
+            Self::Uses => "model",
+        }
+    }
+}
+
+/// One edge, seen from downstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edge {
+    /// The upstream config, as an index into the catalog.
+    pub upstream: usize,
+    /// Why.
+    pub kind: EdgeKind,
+    /// The read behind it, as an index into the downstream config's facts.
+    pub read: Option<usize>,
+}
+
+/// The lineage of a catalog; configs are their indices.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lineage {
+    upstream: Vec<Vec<Edge>>,
+    downstream: Vec<Vec<usize>>,
+    tables: HashMap<String, usize>,
+}
+
+impl Lineage {
+    /// Finds every edge of the catalog.
+    pub fn of(catalog: &Catalog) -> Self {
+        let producers = Producers::of(catalog);
+        let upstream: Vec<Vec<Edge>> = (0..catalog.configs.len())
+            .map(|index| edges(catalog, &producers, index))
+            .collect();
+        let mut downstream = vec![Vec::new(); upstream.len()];
+        for (index, edges) in upstream.iter().enumerate() {
+            for edge in edges {
+                if downstream[edge.upstream].last() != Some(&index) {
+                    downstream[edge.upstream].push(index);
+                }
+            }
+        }
+        Self { upstream, downstream, tables: producers.tables }
+    }
+
+    /// The edges to what a config depends on, sorted.
+    pub fn upstream(&self, index: usize) -> &[Edge] {
+        &self.upstream[index]
+    }
+
+    /// The configs that depend on it in any way, sorted.
+    pub fn downstream(&self, index: usize) -> &[usize] {
+        &self.downstream[index]
+    }
+
+    /// The configs whose output table it reads, sorted, each once.
+    pub fn read_tables(&self, index: usize) -> Vec<usize> {
+        let edges = self.upstream[index].iter().filter(|edge| edge.kind.reads_table());
+        let mut producers: Vec<usize> = edges.map(|edge| edge.upstream).collect();
+        producers.dedup();
+        producers
+    }
+
+    /// The configs that read its output table, with the edge, sorted.
+    pub fn readers(&self, index: usize) -> impl Iterator<Item = (usize, &Edge)> {
+        self.downstream[index].iter().flat_map(move |&reader| {
+            let edges = self.upstream[reader].iter();
+            let reads = edges.filter(move |e| e.upstream == index && e.kind.reads_table());
+            reads.map(move |edge| (reader, edge))
+        })
+    }
+
+    /// The config that writes a table, compared without regard to case.
+    pub fn producer(&self, table: &str) -> Option<usize> {
+        self.tables.get(&table.to_lowercase()).copied()
+    }
+
+    /// The configs in a cycle of table reads, if there is one: each reads the next, the last the
+    /// first.
+    pub fn cycle(&self) -> Option<Vec<usize>> {
+        let mut waiting: Vec<usize> =
+            (0..self.upstream.len()).map(|index| self.read_tables(index).len()).collect();
+        let mut ready: Vec<usize> = (0..waiting.len()).filter(|&i| waiting[i] == 0).collect();
+        while let Some(done) = ready.pop() {
+            for &reader in &self.downstream[done] {
+                if self.read_tables(reader).contains(&done) {
+                    waiting[reader] -= 1;
+                    if waiting[reader] == 0 {
+                        ready.push(reader);
+                    }
+                }
+            }
+        }
+        let start = waiting.iter().position(|&count| count > 0)?;
+        let mut walk = vec![start];
+        loop {
+            let last = *walk.last()?;
+            let next = self.read_tables(last).into_iter().find(|&up| waiting[up] > 0)?;
+            if let Some(at) = walk.iter().position(|&seen| seen == next) {
+                return Some(walk.split_off(at));
+            }
+            walk.push(next);
+        }
+    }
+}
+
+/// Suffixes of the tables that a config writes beside its output (reference §1.6).
+const SIDE_TABLES: [&str; 15] = [
+    "__derived",
+    "__upload",
+    "_upload",
+    "_bootstrap",
+    "_daily_inc",
+    "_labels",
+    "_labeled",
+    "_labeled_latest",
+    "_logged",
+    "_comparison",
+    "_consistency",
+    "_consistency_upload",
+    "_daily_stats",
+    "_logged_daily_stats",
+    "_pre_mt",
+];
+
+/// Which config writes a table, and which config has a name.
+struct Producers {
+    tables: HashMap<String, usize>,
+    names: HashMap<Address, usize>,
+}
+
+impl Producers {
+    fn of(catalog: &Catalog) -> Self {
+        let mut tables = HashMap::with_capacity(catalog.configs.len());
+        for (index, config) in catalog.configs.iter().enumerate() {
+            if has_output(config.address.kind)
+                && let Some(table) = config.output_table()
+            {
+                tables.entry(table.to_lowercase()).or_insert(index);
+            }
+        }
+        let mut producers = Self { tables, names: HashMap::new() };
+        producers.add_part_tables(catalog);
+        let named = catalog.configs.iter().enumerate();
+        producers.names = named.map(|(index, config)| (config.address.clone(), index)).collect();
+        producers
+    }
+
+    /// The tables of join parts, as far as somebody reads them.
+    fn add_part_tables(&mut self, catalog: &Catalog) {
+        let mut unknown: HashMap<String, Vec<()>> = HashMap::new();
+        for read in catalog.configs.iter().flat_map(|config| &config.facts.reads) {
+            let table = read.table.to_lowercase();
+            if self.find(&table).is_none() {
+                unknown.entry(table).or_default();
+            }
+        }
+        let joins = catalog.configs.iter().enumerate();
+        for (index, config) in joins.filter(|it| it.1.address.kind == ConfigType::Join) {
+            let Some(table) = config.output_table() else { continue };
+            for part in config.facts.parts.iter().filter(|part| !part.nested) {
+                let table = part_table(&table, part).to_lowercase();
+                if unknown.contains_key(&table) {
+                    self.tables.entry(table).or_insert(index);
+                }
+            }
+        }
+    }
+
+    /// The producer of a table in lower case.
+    fn find(&self, table: &str) -> Option<usize> {
+        let side = || {
+            let bases = SIDE_TABLES.iter().filter_map(|suffix| table.strip_suffix(suffix));
+            bases.filter_map(|base| self.tables.get(base)).next()
+        };
+        self.tables.get(table).or_else(side).copied()
+    }
+}
+
+fn has_output(kind: ConfigType) -> bool {
+    matches!(kind, ConfigType::GroupBy | ConfigType::Join | ConfigType::StagingQuery)
+}
+
+/// The table of one part of a join (reference §1.6).
+fn part_table(join_table: &str, part: &Part) -> String {
+    let prefix = part.prefix.as_ref().map(|prefix| format!("{prefix}_")).unwrap_or_default();
+    format!("{join_table}_{prefix}{}", sanitize(&part.name))
+}
+
+fn edges(catalog: &Catalog, producers: &Producers, index: usize) -> Vec<Edge> {
+    let config = &catalog.configs[index];
+    let facts = &config.facts;
+    let named = |kind, name: &str| producers.names.get(&Address::new(kind, name)).copied();
+    let parents: Vec<Option<usize>> =
+        facts.parents.iter().map(|name| named(ConfigType::Join, name)).collect();
+    let mut edges = Vec::new();
+    for (at, read) in facts.reads.iter().enumerate() {
+        let kind = EdgeKind::Reads(read.role);
+        edges.extend(read_edge(&parents, producers, read).map(|(upstream, chained)| Edge {
+            upstream,
+            kind: if chained { EdgeKind::Chains } else { kind },
+            read: Some(at),
+        }));
+    }
+    for part in facts.parts.iter().filter(|part| !part.nested) {
+        let upstream = named(ConfigType::GroupBy, &part.name);
+        let kind = EdgeKind::Embeds(part.role);
+        edges.extend(upstream.map(|upstream| Edge { upstream, kind, read: None }));
+    }
+    for model in &facts.models {
+        let upstream = named(ConfigType::Model, model);
+        edges.extend(upstream.map(|upstream| Edge { upstream, kind: EdgeKind::Uses, read: None }));
+    }
+    edges.retain(|edge| edge.upstream != index);
+    edges.sort_unstable();
+    edges.dedup_by_key(|edge| (edge.upstream, edge.kind, edge.read));
+    edges
+}
+
+/// The producer behind a read, and whether it is the join that the reader is chained on.
+fn read_edge(
+    parents: &[Option<usize>],
+    producers: &Producers,
+    read: &Read,
+) -> Option<(usize, bool)> {
+    let parent = read.inside.and_then(|inside| parents.get(inside as usize).copied().flatten());
+    match parent {
+        Some(parent) => read.table.is_empty().then_some((parent, true)),
+        None => Some((producers.find(&read.table.to_lowercase())?, false)),
+    }
+}
+
+/// The config's upstream GroupBys, by role and name: what a Join serves.
+pub fn embedded<'a>(config: &'a Config, role: PartRole) -> impl Iterator<Item = &'a Part> {
+    config.facts.parts.iter().filter(move |part| part.role == role && !part.nested)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts;
+    use super::super::name::BlobId;
+    use super::super::name::CommitId;
+    use super::super::name::Dialect;
+    use super::*;
+    use serde_json::Value;
+    use serde_json::json;
+
+    /// A catalog of configs in namespace `ns`.
+    fn catalog(configs: &[(ConfigType, &str, Value)]) -> Catalog {
+        let mut configs: Vec<Config> = configs
+            .iter()
+            .map(|(kind, name, body)| {
+                let mut body = body.clone();
+                body["metaData"] = json!({"name": name, "outputNamespace": "ns"});
+                let facts = facts::read(*kind, body.to_string().as_bytes()).unwrap();
+                Config {
+                    address: Address::new(*kind, name),
+                    path: format!("compiled/{}/{name}", kind.dir()),
+                    blob: BlobId([0; 20]),
+                    facts: facts.into(),
+                }
+            })
+            .collect();
+        configs.sort_by(|a, b| a.address.cmp(&b.address));
+        Catalog {
+            rev: "HEAD".to_owned(),
+            commit: CommitId(String::new()),
+            root: "compiled".to_owned(),
+            dialect: Dialect::Zip,
+            configs,
+            others: Vec::new(),
+            malformed: Vec::new(),
+        }
+    }
+
+    fn upstream(catalog: &Catalog, address: &str) -> Vec<(String, &'static str)> {
+        let lineage = Lineage::of(catalog);
+        let index = catalog.index_of(&address.parse().unwrap()).unwrap();
+        let edges = lineage.upstream(index).iter();
+        edges.map(|e| (catalog.configs[e.upstream].address.to_string(), e.kind.word())).collect()
+    }
+
+    #[test]
+    fn every_edge_kind_is_found() {
+        let event = |table: &str| json!({"events": {"table": table}});
+        let part = json!({"groupBy": {"metaData": {"name": "t.gb"}, "sources": [event("NS.t_sq")]},
+            "prefix": "p"});
+        let join = json!({"left": event("ns.t_sq/ds=x"), "joinParts": [part],
+            "bootstrapParts": [{"table": "ns.t_parent_logged"}]});
+        let parent = json!({"metaData": {"name": "t.parent"}, "left": event("ns.t_sq")});
+        let catalog = catalog(&[
+            (ConfigType::StagingQuery, "t.sq", json!({"query": "SELECT 1"})),
+            (ConfigType::StagingQuery, "t.sq2", json!({"query": "SELECT * FROM ns.t_sq"})),
+            (ConfigType::GroupBy, "t.gb", json!({"sources": [event("ns.t_sq")]})),
+            (ConfigType::Join, "t.parent", json!({"left": event("raw.x")})),
+            (ConfigType::Join, "t.join", join),
+            (ConfigType::GroupBy, "t.chained", json!({"sources": [{"joinSource": {"join": parent}}]})),
+            (ConfigType::GroupBy, "t.of_part", json!({"sources": [event("ns.t_join_p_t_gb")]})),
+        ]);
+        let sq = "staging_queries/t.sq".to_owned();
+        assert_eq!(upstream(&catalog, "staging_queries/t.sq2"), [(sq.clone(), "sql")]);
+        assert_eq!(upstream(&catalog, "group_bys/t.gb"), [(sq.clone(), "source")]);
+        let chained = [("joins/t.parent".to_owned(), "join source")];
+        assert_eq!(upstream(&catalog, "group_bys/t.chained"), chained);
+        let of_part = [("joins/t.join".to_owned(), "source")];
+        assert_eq!(upstream(&catalog, "group_bys/t.of_part"), of_part);
+        let join = [
+            ("group_bys/t.gb".to_owned(), "join part"),
+            ("joins/t.parent".to_owned(), "bootstrap"),
+            (sq.clone(), "left"),
+            (sq, "source"),
+        ];
+        assert_eq!(upstream(&catalog, "joins/t.join"), join);
+    }
+
+    #[test]
+    fn a_cycle_is_named_and_a_self_read_is_none() {
+        let sql = |text: &str| json!({"query": text});
+        let kind = ConfigType::StagingQuery;
+        let own = catalog(&[(kind, "t.a", sql("SELECT * FROM ns.t_a"))]);
+        assert_eq!(Lineage::of(&own).cycle(), None);
+        let both = catalog(&[
+            (kind, "t.a", sql("SELECT * FROM ns.t_b")),
+            (kind, "t.b", sql("SELECT * FROM ns.t_a")),
+            (kind, "t.c", sql("SELECT * FROM ns.t_b")),
+        ]);
+        assert_eq!(Lineage::of(&both).cycle().map(|cycle| cycle.len()), Some(2));
+    }
+}

@@ -1,0 +1,251 @@
+//! Names: what a config, a resource, a mode and a commit are called.
+//!
+//! # Why
+//! Every identifier is a type of its own, so that a path is never passed where an address is
+//! meant, and each has one spelling for people, JSON and ids.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::Serializer;
+
+/// The flavour of compiled files: what wrote them and which rules they follow
+/// (reference §1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dialect {
+    /// airbnb/chronon, `production/`.
+    Oss,
+    /// zipline-ai, `compiled/`.
+    Zip,
+}
+
+impl Dialect {
+    /// The name used in settings and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Oss => "oss",
+            Self::Zip => "zip",
+        }
+    }
+}
+
+/// What a compiled file defines; decided by its directory, never by its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConfigType {
+    /// `group_bys/`
+    GroupBy,
+    /// `joins/`
+    Join,
+    /// `model_transforms/`
+    ModelTransforms,
+    /// `models/`
+    Model,
+    /// `staging_queries/`
+    StagingQuery,
+    /// `teams_metadata/`: a team's defaults, which compile also bakes into each config.
+    Team,
+}
+
+/// Every type with its directory and the word Chronon uses for it; sorted by directory.
+pub const CONFIG_TYPES: [(ConfigType, &str, &str); 6] = [
+    (ConfigType::GroupBy, "group_bys", "GroupBy"),
+    (ConfigType::Join, "joins", "Join"),
+    (ConfigType::ModelTransforms, "model_transforms", "ModelTransforms"),
+    (ConfigType::Model, "models", "Model"),
+    (ConfigType::StagingQuery, "staging_queries", "StagingQuery"),
+    (ConfigType::Team, "teams_metadata", "Team"),
+];
+
+impl ConfigType {
+    fn row(self) -> (Self, &'static str, &'static str) {
+        CONFIG_TYPES[self as usize]
+    }
+
+    /// The directory under the compiled root.
+    pub fn dir(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Chronon's word for it, also the name of its struct in the schema.
+    pub fn word(self) -> &'static str {
+        self.row().2
+    }
+
+    /// The type whose directory this is.
+    pub fn of_dir(dir: &str) -> Option<Self> {
+        CONFIG_TYPES.iter().find(|row| row.1 == dir).map(|row| row.0)
+    }
+}
+
+/// A config's identity within an env: its type and its `metaData.name`.
+///
+/// Names are unique per type only (reference §3.2), so neither half is enough.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    /// What it defines.
+    pub kind: ConfigType,
+    /// `metaData.name`, as written.
+    pub name: Arc<str>,
+}
+
+impl Address {
+    /// The address of the config of type `kind` called `name`.
+    pub fn new(kind: ConfigType, name: &str) -> Self {
+        Self { kind, name: name.into() }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.dir(), self.name)
+    }
+}
+
+/// Why a text is not an address.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not an address; one looks like `group_bys/team.file.name__1`")]
+pub struct BadAddress(String);
+
+impl FromStr for Address {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let bad = || BadAddress(text.to_owned());
+        let (dir, name) = text.split_once('/').ok_or_else(bad)?;
+        let kind = ConfigType::of_dir(dir).ok_or_else(bad)?;
+        Ok(Self::new(kind, name))
+    }
+}
+
+/// A thing that a config keeps alive outside the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// The online-offline consistency tables of a Join.
+    Consistency,
+    /// A GroupBy's batch dataset in the KV store, serving info included.
+    Kv,
+    /// The copy of a config in the KV store that the fetcher reads.
+    Metadata,
+    /// A GroupBy's streaming job.
+    Stream,
+    /// The output table.
+    Table,
+}
+
+/// Every resource with its name, in order.
+pub const RESOURCES: [(Resource, &str); 5] = [
+    (Resource::Consistency, "consistency"),
+    (Resource::Kv, "kv"),
+    (Resource::Metadata, "metadata"),
+    (Resource::Stream, "stream"),
+    (Resource::Table, "table"),
+];
+
+impl Resource {
+    /// The name in plans, ledgers and tables.
+    pub fn name(self) -> &'static str {
+        RESOURCES[self as usize].1
+    }
+}
+
+/// A git commit id, in hex.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitId(pub String);
+
+impl CommitId {
+    /// The first seven digits, as people write it.
+    pub fn short(&self) -> &str {
+        self.0.get(..7).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for CommitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A git blob id: equal ids are equal bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BlobId(pub [u8; 20]);
+
+impl fmt::Display for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlobId({self})")
+    }
+}
+
+/// Chronon's rule for turning a name into a table or dataset name (reference §1.6).
+pub fn sanitize(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+/// Splits `base__N` into the base and the version, the way `zipline compile` writes versions.
+pub fn split_version(name: &str) -> (&str, Option<u64>) {
+    match name.rsplit_once("__") {
+        Some((base, digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.parse().map_or((name, None), |version| (base, Some(version)))
+        }
+        _ => (name, None),
+    }
+}
+
+macro_rules! serde_as_text {
+    ($type:ty) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use serde_as_text;
+
+serde_as_text!(Address);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_indexed_by_their_own_variants() {
+        for (index, row) in CONFIG_TYPES.iter().enumerate() {
+            assert_eq!(row.0 as usize, index);
+        }
+        for (index, row) in RESOURCES.iter().enumerate() {
+            assert_eq!(row.0 as usize, index);
+        }
+    }
+
+    #[test]
+    fn addresses_round_trip_whatever_the_name() {
+        for name in ["a.b__1", "with/slash", "-dash", "new\nline", "ünï\"code"] {
+            let address = Address::new(ConfigType::Join, name);
+            assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
+        }
+    }
+
+    #[test]
+    fn versions_are_digits_after_two_underscores() {
+        assert_eq!(split_version("a.b__12"), ("a.b", Some(12)));
+        assert_eq!(split_version("a.b__x"), ("a.b__x", None));
+        assert_eq!(split_version("a.b"), ("a.b", None));
+    }
+}

@@ -1,0 +1,99 @@
+//! Reading very many blobs quickly.
+//!
+//! # Why
+//! libgit2 reads one blob several times slower than git does. Two things win that back: asking
+//! for blobs in the order in which they lie in their pack, so that the bases of deltas are still
+//! at hand, and doing so on every core.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+use git2::Odb;
+use git2::Oid;
+
+use crate::model::name::BlobId;
+
+/// Below this many blobs, the order in the pack costs more than it gives.
+const WORTH_SORTING: usize = 256;
+
+/// How many blobs one core takes at a time.
+const BATCH: usize = 512;
+
+/// Reads blobs and hands each to `each`, with its position; gives back what `each` made of them,
+/// in the order of `wanted`. A blob that git does not have gives none.
+///
+/// # Errors
+/// Where the object database cannot be opened.
+pub(super) fn read_each<T: Send>(
+    git_dir: &Path,
+    wanted: &[BlobId],
+    each: impl Fn(usize, &[u8]) -> T + Sync,
+) -> Result<Vec<Option<T>>, git2::Error> {
+    let order = pack_order(git_dir, wanted)?;
+    let batches = Mutex::new(order.chunks(BATCH));
+    let results = Mutex::new(Vec::with_capacity(wanted.len()));
+    let work = || -> Result<(), git2::Error> {
+        let repository = git2::Repository::open(git_dir)?;
+        let odb = repository.odb()?;
+        loop {
+            let Some(batch) = lock(&batches).next() else { return Ok(()) };
+            let read = |&at: &usize| {
+                let bytes = blob(&odb, wanted[at])?;
+                Some((at, each(at, bytes.data())))
+            };
+            let made: Vec<(usize, T)> = batch.iter().filter_map(read).collect();
+            lock(&results).extend(made);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = cores().min(wanted.len().div_ceil(BATCH)).max(1);
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut outcome = work();
+        for thread in others {
+            let joined = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            outcome = outcome.and(joined);
+        }
+        outcome
+    })?;
+    let mut sorted: Vec<Option<T>> = wanted.iter().map(|_| None).collect();
+    for (at, made) in results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        sorted[at] = Some(made);
+    }
+    Ok(sorted)
+}
+
+/// How many threads are worth their while.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn blob<'a>(odb: &'a Odb<'_>, id: BlobId) -> Option<git2::OdbObject<'a>> {
+    odb.read(Oid::from_bytes(&id.0).ok()?).ok()
+}
+
+/// Positions in `wanted` in the order of the pack; what lies in no pack comes last.
+fn pack_order(git_dir: &Path, wanted: &[BlobId]) -> Result<Vec<usize>, git2::Error> {
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    if wanted.len() < WORTH_SORTING {
+        return Ok(order);
+    }
+    let mut rank: HashMap<BlobId, usize> = wanted.iter().map(|id| (*id, usize::MAX)).collect();
+    let repository = git2::Repository::open(git_dir)?;
+    let mut next = 0;
+    repository.odb()?.foreach(|id| {
+        if let Ok(bytes) = <[u8; 20]>::try_from(id.as_bytes())
+            && let Some(rank) = rank.get_mut(&BlobId(bytes))
+        {
+            *rank = next;
+            next += 1;
+        }
+        true
+    })?;
+    order.sort_by_key(|&at| (rank.get(&wanted[at]).copied(), at));
+    Ok(order)
+}

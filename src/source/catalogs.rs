@@ -1,0 +1,344 @@
+//! Commits to catalogs: which files are configs, what they say, and what is wrong with the rest.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use git2::ObjectType;
+use git2::Oid;
+use git2::Tree;
+
+use super::Cache;
+use super::Repository;
+use super::SourceError;
+use super::blobs;
+use super::cache::Key;
+use super::repository::Revision;
+use crate::model::catalog::Catalog;
+use crate::model::catalog::Config;
+use crate::model::catalog::Malformed;
+use crate::model::catalog::OtherFile;
+use crate::model::facts;
+use crate::model::facts::Facts;
+use crate::model::name::Address;
+use crate::model::name::BlobId;
+use crate::model::name::ConfigType;
+use crate::model::name::Dialect;
+
+/// What is read of two commits.
+#[derive(Clone, Debug)]
+pub struct Sides<'a> {
+    /// What is compared with.
+    pub base: &'a Revision,
+    /// What is planned.
+    pub head: &'a Revision,
+    /// The compiled root, from the repository's top.
+    pub root: &'a str,
+    /// The dialect, where the settings name it.
+    pub dialect: Option<Dialect>,
+}
+
+/// Two catalogs of one env.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// What is compared with.
+    pub base: Catalog,
+    /// What is planned.
+    pub head: Catalog,
+}
+
+/// Endings of files that nobody takes for a config. Names of configs have dots too, so only
+/// endings that mean something else everywhere are listed.
+const OTHER_ENDINGS: [&str; 16] = [
+    "md", "txt", "rst", "html", "csv", "py", "pyc", "yaml", "yml", "toml", "bak", "orig", "rej",
+    "swp", "log", "tmp",
+];
+
+/// Why a file is no config.
+const NO_TYPE: &str = "not under a folder of a known type";
+const HIDDEN_FILE: &str = "a hidden file";
+const OTHER_ENDING: &str = "its ending says that it is something else";
+const NO_FILE: &str = "not an ordinary file";
+const TEAM_SETTINGS: &str = "the settings of all teams; each run reads them";
+
+/// Reads the catalogs of two commits, each file once.
+///
+/// # Errors
+/// Where a root is missing at head, or git cannot be read. Malformed files are no error here:
+/// each catalog lists its own.
+pub fn catalogs(
+    repository: &Repository,
+    sides: &Sides<'_>,
+    cache: &Cache,
+) -> Result<Pair, SourceError> {
+    let Sides { base, head, root, dialect } = sides;
+    let mut walker = Walker { repository, folders: HashMap::new() };
+    let head_files = walker.list(head, root)?;
+    let base_files = walker.list(base, root)?;
+    if head_files.is_none() && base_files.is_none() {
+        let (root, commit) = ((*root).to_owned(), head.commit.clone());
+        return Err(SourceError::NoRoot { root, commit });
+    }
+    let (base_files, head_files) = (base_files.unwrap_or_default(), head_files.unwrap_or_default());
+    let known: HashSet<&str> = both_sides(&base_files, &head_files);
+    let read = read_facts(repository, &base_files, &head_files, cache)?;
+    let catalog = |side: &Revision, files: &[File]| assemble(side, root, files, &read, &known);
+    let (mut base, mut head) = (catalog(base, &base_files), catalog(head, &head_files));
+    let dialect = dialect.unwrap_or_else(|| dialect_of(root, &base, &head));
+    (base.dialect, head.dialect) = (dialect, dialect);
+    Ok(Pair { base, head })
+}
+
+/// A file under the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct File {
+    /// From the root.
+    path: String,
+    blob: BlobId,
+    kind: Result<ConfigType, &'static str>,
+}
+
+/// Lists trees, each once however many commits share it.
+struct Walker<'a> {
+    repository: &'a Repository,
+    folders: HashMap<Oid, Arc<Vec<(String, BlobId, bool)>>>,
+}
+
+impl Walker<'_> {
+    /// The files under the root, sorted by path; none where the commit has no such root.
+    fn list(&mut self, side: &Revision, root: &str) -> Result<Option<Vec<File>>, SourceError> {
+        let Some(tree) = self.repository.tree(&side.commit, root)? else { return Ok(None) };
+        let entries = self.entries(&tree)?;
+        let file = |(path, blob, ordinary): &(String, BlobId, bool)| {
+            let kind = if *ordinary { type_of(path) } else { Err(NO_FILE) };
+            File { path: path.clone(), blob: *blob, kind }
+        };
+        let mut files: Vec<File> = entries.iter().map(file).collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Some(files))
+    }
+
+    fn entries(&mut self, tree: &Tree<'_>) -> Result<Arc<Vec<(String, BlobId, bool)>>, SourceError> {
+        if let Some(known) = self.folders.get(&tree.id()) {
+            return Ok(Arc::clone(known));
+        }
+        let mut entries = Vec::new();
+        for entry in tree {
+            let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
+            if entry.kind() == Some(ObjectType::Tree) {
+                let below = self.entries(&self.repository.git.find_tree(entry.id())?)?;
+                let joined = below.iter().map(|(path, blob, it)| (format!("{name}/{path}"), *blob, *it));
+                entries.extend(joined);
+            } else {
+                let ordinary = matches!(entry.filemode(), 0o100_644 | 0o100_755 | 0o100_664);
+                let utf8 = std::str::from_utf8(entry.name_bytes()).is_ok();
+                entries.push((name, blob_id(entry.id()), ordinary && utf8));
+            }
+        }
+        let entries = Arc::new(entries);
+        self.folders.insert(tree.id(), Arc::clone(&entries));
+        Ok(entries)
+    }
+}
+
+fn blob_id(oid: Oid) -> BlobId {
+    let mut bytes = [0; 20];
+    bytes.copy_from_slice(&oid.as_bytes()[..20]);
+    BlobId(bytes)
+}
+
+/// What a file is by its place and name alone.
+fn type_of(path: &str) -> Result<ConfigType, &'static str> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if path == "teams.json" {
+        return Err(TEAM_SETTINGS);
+    }
+    let (dir, _) = path.split_once('/').ok_or(NO_TYPE)?;
+    let kind = ConfigType::of_dir(dir).ok_or(NO_TYPE)?;
+    let ending = name.rsplit_once('.').map_or("", |split| split.1);
+    if name.starts_with('.') {
+        return Err(HIDDEN_FILE);
+    }
+    if OTHER_ENDINGS.contains(&ending) { Err(OTHER_ENDING) } else { Ok(kind) }
+}
+
+/// Paths that the other side of the comparison has too.
+fn both_sides<'a>(base: &'a [File], head: &'a [File]) -> HashSet<&'a str> {
+    let base: HashSet<&str> = base.iter().map(|file| file.path.as_str()).collect();
+    head.iter().map(|file| file.path.as_str()).filter(|path| base.contains(path)).collect()
+}
+
+/// What a file's bytes say: facts, or what is wrong with them.
+type Reading = Result<Arc<Facts>, Defect>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Defect {
+    line: usize,
+    column: usize,
+    what: String,
+}
+
+fn read_facts(
+    repository: &Repository,
+    base: &[File],
+    head: &[File],
+    cache: &Cache,
+) -> Result<HashMap<Key, Reading>, SourceError> {
+    let cached = cache.load();
+    let mut wanted = BTreeMap::new();
+    let mut used = Vec::new();
+    let mut readings = HashMap::new();
+    for file in base.iter().chain(head) {
+        let Ok(kind) = file.kind else { continue };
+        let key = (kind, file.blob);
+        if readings.contains_key(&key) || wanted.contains_key(&key) {
+            continue;
+        }
+        if let Some(facts) = cached.facts.get(&key) {
+            used.push((key, Arc::clone(facts)));
+            readings.insert(key, Ok(Arc::clone(facts)));
+        } else {
+            wanted.insert(key, file.path.as_str());
+        }
+    }
+    let keys: Vec<Key> = wanted.keys().copied().collect();
+    let ids: Vec<BlobId> = keys.iter().map(|key| key.1).collect();
+    let read = blobs::read_each(repository.git.path(), &ids, |at, bytes| reading(keys[at].0, bytes))?;
+    let missing: Vec<&str> =
+        wanted.values().zip(&read).filter(|it| it.1.is_none()).map(|it| *it.0).collect();
+    if let Some(path) = missing.first() {
+        let (count, path) = (missing.len(), (*path).to_owned());
+        return Err(SourceError::MissingBlobs { count, path });
+    }
+    let read: Vec<(Key, Reading)> = keys.into_iter().zip(read.into_iter().flatten()).collect();
+    let sound = |(key, reading): &(Key, Reading)| Some((*key, Arc::clone(reading.as_ref().ok()?)));
+    let new: Vec<(Key, Arc<Facts>)> = read.iter().filter_map(sound).collect();
+    used.extend(new.iter().cloned());
+    cache.store(&cached, &new, &used);
+    readings.extend(read);
+    Ok(readings)
+}
+
+fn reading(kind: ConfigType, bytes: &[u8]) -> Reading {
+    let defect = |what: &str| Err(Defect { line: 0, column: 0, what: what.to_owned() });
+    if bytes.trim_ascii().is_empty() {
+        return defect("the file is empty");
+    }
+    match facts::read(kind, bytes) {
+        Ok(facts) if facts.name.is_none() && kind != ConfigType::Team => {
+            defect("there is no `metaData.name`")
+        }
+        Ok(facts) => Ok(Arc::new(facts)),
+        Err(error) => {
+            let conflict = bytes.split(|byte| *byte == b'\n').position(|line| line.starts_with(b"<<<<<<< "));
+            Err(match conflict {
+                Some(at) => {
+                    let what = "an unresolved merge conflict".to_owned();
+                    Defect { line: at + 1, column: 1, what }
+                }
+                None => Defect { line: error.line(), column: error.column(), what: plain(&error) },
+            })
+        }
+    }
+}
+
+/// What a parser says, without any value it quotes: it may be a secret.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |split| split.0);
+    match (error.is_data(), text.split_once(", expected ")) {
+        (true, Some((_, expected))) => format!("expected {expected}"),
+        (true, None) if text.starts_with("duplicate field") => text.to_owned(),
+        (true, None) => "a value of the wrong type".to_owned(),
+        (false, _) => text.to_owned(),
+    }
+}
+
+fn assemble(
+    side: &Revision,
+    root: &str,
+    files: &[File],
+    readings: &HashMap<Key, Reading>,
+    known: &HashSet<&str>,
+) -> Catalog {
+    let mut catalog = Catalog {
+        rev: side.rev.clone(),
+        commit: side.commit.clone(),
+        root: root.to_owned(),
+        dialect: Dialect::Zip,
+        configs: Vec::with_capacity(files.len()),
+        others: Vec::new(),
+        malformed: Vec::new(),
+    };
+    let full = |path: &str| if root.is_empty() { path.to_owned() } else { format!("{root}/{path}") };
+    for file in files {
+        let (path, blob) = (full(&file.path), file.blob);
+        let reading = match file.kind {
+            Err(why) => {
+                catalog.others.push(OtherFile { path, blob, why });
+                continue;
+            }
+            Ok(kind) => readings.get(&(kind, blob)).map(|reading| (kind, reading)),
+        };
+        match reading {
+            Some((kind, Ok(facts))) => {
+                let name = facts.name.as_deref().unwrap_or(team_of(&file.path));
+                let address = Address::new(kind, name);
+                catalog.configs.push(Config { address, path, blob, facts: Arc::clone(facts) });
+            }
+            Some((_, Err(Defect { line, column, what }))) => catalog.malformed.push(Malformed {
+                path,
+                line: *line,
+                column: *column,
+                what: what.clone(),
+            }),
+            None => {}
+        }
+    }
+    let _ = known;
+    take_out_duplicates(&mut catalog);
+    catalog
+}
+
+/// A team's file carries no name: its folder does.
+fn team_of(path: &str) -> &str {
+    path.split('/').nth(1).unwrap_or(path)
+}
+
+/// Keeps one config per address, the one whose file is named after it, and reports the others:
+/// what they write overwrites each other, so none of them can be planned alone.
+fn take_out_duplicates(catalog: &mut Catalog) {
+    let fits = |config: &Config| {
+        let name = config.address.name.replacen('.', "/", 1);
+        config.path.ends_with(&format!("/{}/{name}", config.address.kind.dir()))
+    };
+    let order = |config: &Config| (!fits(config), config.path.clone());
+    catalog.configs.sort_by(|a, b| a.address.cmp(&b.address).then_with(|| order(a).cmp(&order(b))));
+    let mut kept: Vec<Config> = Vec::with_capacity(catalog.configs.len());
+    for config in std::mem::take(&mut catalog.configs) {
+        match kept.last().filter(|last| last.address == config.address) {
+            None => kept.push(config),
+            Some(first) => catalog.malformed.push(Malformed {
+                what: format!("the name `{}` is also that of {}", config.address.name, first.path),
+                path: config.path,
+                line: 0,
+                column: 0,
+            }),
+        }
+    }
+    catalog.configs = kept;
+    catalog.malformed.sort();
+}
+
+/// What wrote the files: the root's name says it, else what stands in them.
+fn dialect_of(root: &str, base: &Catalog, head: &Catalog) -> Dialect {
+    match root.rsplit('/').next().unwrap_or(root) {
+        "production" => return Dialect::Oss,
+        "compiled" | "compiled_canary" => return Dialect::Zip,
+        _ => {}
+    }
+    let hints = base.configs.iter().chain(&head.configs);
+    let sum: i64 = hints.map(|config| i64::from(config.facts.dialect_hint)).sum();
+    if sum < 0 { Dialect::Oss } else { Dialect::Zip }
+}

@@ -1,0 +1,77 @@
+//! Git objects to catalogs: the only user of git.
+//!
+//! Everything is read from commits, never from the checkout, so a plan says what a commit needs
+//! and not what happens to lie in a folder.
+
+mod blobs;
+mod cache;
+mod catalogs;
+mod repository;
+
+pub use cache::Cache;
+pub use catalogs::Pair;
+pub use catalogs::Sides;
+pub use catalogs::catalogs;
+pub use repository::Repository;
+pub use repository::Revision;
+
+use crate::model::name::CommitId;
+
+/// What went wrong while reading git.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// No repository there.
+    #[error("`{path}` is not in a git repository")]
+    NoRepository {
+        /// The folder that was looked at.
+        path: String,
+    },
+    /// The repository belongs to somebody else, and git refuses to read it.
+    #[error("git does not trust `{path}`: it belongs to another user")]
+    NotTrusted {
+        /// The repository.
+        path: String,
+    },
+    /// A revision that a full clone may have, but this shallow one does not.
+    #[error("`{rev}` is not in this clone, which is shallow")]
+    Shallow {
+        /// The revision.
+        rev: String,
+    },
+    /// A revision that does not exist.
+    #[error("`{rev}` is no commit of this repository")]
+    NoRevision {
+        /// The revision.
+        rev: String,
+    },
+    /// No branch that could be the default one.
+    #[error("no default branch found to compare with")]
+    NoDefaultBranch,
+    /// Two commits that share no history.
+    #[error("`{base}` and `{head}` share no history")]
+    NoMergeBase {
+        /// One of them.
+        base: String,
+        /// The other.
+        head: String,
+    },
+    /// The compiled root is missing.
+    #[error("commit {} has no folder `{root}`", commit.short())]
+    NoRoot {
+        /// The root that was asked for.
+        root: String,
+        /// The commit that lacks it.
+        commit: CommitId,
+    },
+    /// A file whose content git does not have, as in a partial clone.
+    #[error("the content of {count} files is not in this clone, `{path}` for one")]
+    MissingBlobs {
+        /// How many.
+        count: usize,
+        /// The first of them.
+        path: String,
+    },
+    /// Anything else git says.
+    #[error("git: {}", .0.message())]
+    Git(#[from] git2::Error),
+}
