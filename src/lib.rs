@@ -13,3 +13,11 @@ pub mod model;
 pub mod source;
 
 pub mod diff;
+
+pub mod impact;
+
+pub mod plan;
+
+pub mod render;
+
+pub mod cli;

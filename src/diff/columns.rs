@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::model::columns::Columns;
 use crate::model::columns::Role;
 use crate::model::columns::columns as columns_of;
+use crate::model::columns::request_keys;
 use crate::model::name::ConfigType;
 use crate::model::name::Dialect;
 
@@ -21,6 +22,8 @@ pub struct ColumnChanges {
     pub changed: Vec<String>,
     /// Those of the removed and renamed columns that were served online.
     pub lost_online: Vec<String>,
+    /// Keys that a request for a Join must name now and did not have to before.
+    pub new_keys: Vec<String>,
 }
 
 impl ColumnChanges {
@@ -37,8 +40,14 @@ pub fn columns(
     before: Option<&Value>,
     after: Option<&Value>,
 ) -> ColumnChanges {
-    let of = |side: Option<&Value>| side.map(|it| columns_of(kind, it, dialect)).unwrap_or_default();
-    compare(&of(before), &of(after))
+    let of =
+        |side: Option<&Value>| side.map(|it| columns_of(kind, it, dialect)).unwrap_or_default();
+    let mut changes = compare(&of(before), &of(after));
+    if let (Some(before), Some(after)) = (before, after) {
+        let known = request_keys(before);
+        changes.new_keys = request_keys(after).difference(&known).cloned().collect();
+    }
+    changes
 }
 
 fn compare(before: &Columns, after: &Columns) -> ColumnChanges {
@@ -54,8 +63,7 @@ fn compare(before: &Columns, after: &Columns) -> ColumnChanges {
         renamed.is_none()
     });
     let gone = removed.iter().chain(changes.renamed.iter().map(|it| &it.0));
-    changes.lost_online =
-        gone.filter(|name| before[*name].role == Role::Value).cloned().collect();
+    changes.lost_online = gone.filter(|name| before[*name].role == Role::Value).cloned().collect();
     changes.lost_online.sort();
     let differs = |name: &&String| after.get(*name).is_some_and(|it| *it != before[*name]);
     changes.changed = before.keys().filter(differs).cloned().collect();

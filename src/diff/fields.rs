@@ -64,7 +64,12 @@ impl FieldChange {
 }
 
 /// The fields in which two documents of type `kind` differ, in the order of their paths.
-pub fn fields(kind: ConfigType, dialect: Dialect, before: &Value, after: &Value) -> Vec<FieldChange> {
+pub fn fields(
+    kind: ConfigType,
+    dialect: Dialect,
+    before: &Value,
+    after: &Value,
+) -> Vec<FieldChange> {
     let mut walk = Walk { dialect, found: Vec::new() };
     let top = Kind::Known(Ty::Struct(kind.word()));
     walk.compare(&FieldPath::default(), top, Some(before), Some(after));
@@ -215,7 +220,9 @@ fn same_at(pointer: &str, one: &Value, other: &Value) -> bool {
         None => one.pointer(pointer) == other.pointer(pointer),
         Some(pointer) => {
             let base = |item: &Value| {
-                item.pointer(pointer).and_then(Value::as_str).map(|it| split_version(it).0.to_owned())
+                item.pointer(pointer)
+                    .and_then(Value::as_str)
+                    .map(|it| split_version(it).0.to_owned())
             };
             base(one).is_some() && base(one) == base(other)
         }
@@ -246,7 +253,11 @@ fn label(kind: Kind, item: &Value, dialect: Dialect) -> Option<String> {
         }
         Kind::Known(Ty::Struct("Window")) => {
             let unit = item.get("timeUnit").and_then(Value::as_i64)?;
-            Some(format!("{}{}", item.get("length")?, ["h", "d", "m"].get(usize::try_from(unit).ok()?)?))
+            Some(format!(
+                "{}{}",
+                item.get("length")?,
+                ["h", "d", "m"].get(usize::try_from(unit).ok()?)?
+            ))
         }
         Kind::Known(Ty::Struct(of)) => {
             let pointers = schema::identities(of).first()?;
@@ -338,8 +349,7 @@ mod tests {
         let after = json!({"sources": [{"events": {"table": "a"}},
             {"events": {"table": "b", "topic": "t"}}], "accuracy": 1});
         let normal = |value| normalise(ConfigType::GroupBy, value);
-        let found =
-            fields(ConfigType::GroupBy, Dialect::Zip, &normal(before), &normal(after));
+        let found = fields(ConfigType::GroupBy, Dialect::Zip, &normal(before), &normal(after));
         let paths: Vec<String> =
             changed_leaves(&found[0]).iter().map(ToString::to_string).collect();
         assert_eq!(paths, ["sources[b].events.table", "sources[b].events.topic"]);

@@ -115,22 +115,24 @@ fn values(document: &Value, dialect: Dialect) -> Columns {
 /// expressions of single columns.
 fn context(document: &Value) -> Value {
     let accuracy = document.get("accuracy").or_else(|| document.get(INFERRED_ACCURACY));
-    let source = |source: &Value| {
-        let mut source = source.clone();
-        for arm in ["/events", "/entities", "/joinSource"] {
-            if let Some(arm) = source.pointer_mut(arm).and_then(Value::as_object_mut) {
-                arm.retain(|name, _| !["topic", "mutationTopic"].contains(&name.as_str()));
-                if let Some(query) = arm.get_mut("query").and_then(Value::as_object_mut) {
-                    query.remove("selects");
-                }
-                let join = arm.get("join").and_then(|join| join.pointer("/metaData/name")).cloned();
-                arm.extend(join.map(|name| ("join".to_owned(), name)));
-            }
-        }
-        source
-    };
-    let sources: Vec<Value> = list(document, "sources").iter().map(source).collect();
+    let sources: Vec<Value> = list(document, "sources").iter().map(rows).collect();
     json!([document.get("keyColumns"), accuracy, sources])
+}
+
+/// Which rows a source gives: all of it but topics and the expressions of single columns.
+fn rows(source: &Value) -> Value {
+    let mut source = source.clone();
+    for arm in ["/events", "/entities", "/joinSource"] {
+        if let Some(arm) = source.pointer_mut(arm).and_then(Value::as_object_mut) {
+            arm.retain(|name, _| !["topic", "mutationTopic"].contains(&name.as_str()));
+            if let Some(query) = arm.get_mut("query").and_then(Value::as_object_mut) {
+                query.remove("selects");
+            }
+            let join = arm.get("join").and_then(|join| join.pointer("/metaData/name")).cloned();
+            arm.extend(join.map(|name| ("join".to_owned(), name)));
+        }
+    }
+    source
 }
 
 /// What a column of the sources is made of, source by source.
@@ -225,13 +227,14 @@ fn derived(expression: &str, base: &Columns) -> String {
 
 fn join(document: &Value, dialect: Dialect) -> Columns {
     let left = document.get("left").unwrap_or(&Value::Null);
+    let left_rows = rows(left);
     let mut base = Columns::new();
     for part in list(document, "joinParts") {
         let group_by = part.get("groupBy").unwrap_or(&Value::Null);
         let prefix = part_prefix(part, group_by, dialect);
         let mapping = part.get("keyMapping");
         for (name, column) in values(group_by, dialect) {
-            let meaning = json!([column.meaning, mapping, left]).to_string();
+            let meaning = json!([column.meaning, mapping, left_rows]).to_string();
             base.insert(format!("{prefix}{name}"), Column { role: Role::Value, meaning });
         }
     }
@@ -247,6 +250,19 @@ fn join(document: &Value, dialect: Dialect) -> Columns {
     columns
 }
 
+/// The keys that a request for a Join names: those of its parts, as the left side calls them.
+pub fn request_keys(document: &Value) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    for part in list(document, "joinParts") {
+        let mapping = part.get("keyMapping").and_then(Value::as_object);
+        for key in texts(part.get("groupBy").unwrap_or(&Value::Null), "keyColumns") {
+            let left = mapping.into_iter().flatten().find(|(_, right)| *right == key);
+            keys.insert(left.map_or(key, |(left, _)| left).to_owned());
+        }
+    }
+    keys
+}
+
 /// What stands before a part's columns: the GroupBy's name, or its keys where names are short.
 fn part_prefix(part: &Value, group_by: &Value, dialect: Dialect) -> String {
     let name = group_by.pointer("/metaData/name").and_then(Value::as_str).unwrap_or_default();
@@ -257,9 +273,9 @@ fn part_prefix(part: &Value, group_by: &Value, dialect: Dialect) -> String {
         parts.extend(texts(group_by, "keyColumns").map(str::to_owned));
     } else {
         let name = sanitize(name);
-        let bare = name.rsplit_once("__v").filter(|split| {
-            dialect == Dialect::Zip && split.1.bytes().all(|b| b.is_ascii_digit())
-        });
+        let bare = name
+            .rsplit_once("__v")
+            .filter(|split| dialect == Dialect::Zip && split.1.bytes().all(|b| b.is_ascii_digit()));
         parts.push(bare.map_or(name.clone(), |split| split.0.to_owned()));
     }
     parts.into_iter().map(|part| part + "_").collect()
@@ -298,8 +314,13 @@ mod tests {
             {"inputColumn": "x", "operation": 13, "argMap": {"k": "10"}},
             {"inputColumn": "x", "operation": 12, "argMap": {"percentiles": "[0.5]"}},
             {"inputColumn": "x", "operation": 6, "windows": []}]});
-        let expected =
-            ["user", "x_approx_percentile", "x_last10", "x_sum_1h_by_country", "x_sum_7d_by_country"];
+        let expected = [
+            "user",
+            "x_approx_percentile",
+            "x_last10",
+            "x_sum_1h_by_country",
+            "x_sum_7d_by_country",
+        ];
         assert_eq!(names(ConfigType::GroupBy, body, Dialect::Zip), expected);
     }
 

@@ -22,6 +22,11 @@ pub struct Day(Date);
 pub struct BadDay(String);
 
 impl Day {
+    /// The day of a calendar date.
+    pub fn of(date: Date) -> Self {
+        Self(date)
+    }
+
     /// The day `days` later, or earlier when negative; clamped to the calendar's ends.
     pub fn plus(self, days: i64) -> Self {
         let end = if days < 0 { Date::MIN } else { Date::MAX };

@@ -30,8 +30,13 @@ const SECRET_WORDS: [&str; 8] =
     ["env", "conf", "cluster", "secret", "token", "password", "credential", "key_file"];
 
 /// Structs whose unknown fields are taken for settings.
-const SECRET_STRUCTS: [&str; 5] =
-    ["ClusterConfigProperties", "ConfigProperties", "EnvironmentVariables", "ExecutionInfo", "Team"];
+const SECRET_STRUCTS: [&str; 5] = [
+    "ClusterConfigProperties",
+    "ConfigProperties",
+    "EnvironmentVariables",
+    "ExecutionInfo",
+    "Team",
+];
 
 /// The normal form of a compiled file of type `kind`.
 pub fn normalise(kind: ConfigType, body: Value) -> Value {
@@ -157,9 +162,9 @@ fn spell_out_streaming_env(body: &mut Value) {
         let modes = env.entry("modeEnvironments").or_insert_with(|| Value::Object(Map::new()));
         if let Some(modes) = modes.as_object_mut() {
             let streaming = modes.entry("streaming").or_insert(Value::Null);
-        if streaming.as_object().is_none_or(Map::is_empty) {
-            *streaming = common;
-        }
+            if streaming.as_object().is_none_or(Map::is_empty) {
+                *streaming = common;
+            }
         }
     }
 }
@@ -192,7 +197,8 @@ impl Kind {
             Self::Known(Ty::Json) | Self::Json if SECRET_JSON_KEYS.contains(&name) => Self::Secret,
             Self::Known(Ty::Json) | Self::Json => Self::Json,
             Self::Known(Ty::Map(inner)) => Self::Known(*inner),
-            Self::Known(Ty::Secrets | Ty::SecretsByMode) | Self::Secret => Self::Secret,
+            Self::Known(Ty::SecretsByMode) => Self::Known(Ty::Secrets),
+            Self::Known(Ty::Secrets) | Self::Secret => Self::Secret,
             Self::Known(_) | Self::Unknown if suspect(name) => Self::Secret,
             Self::Known(_) | Self::Unknown => Self::Unknown,
         }
@@ -211,7 +217,7 @@ impl Kind {
 
     /// Whether an object of this kind is a map rather than a struct.
     pub fn is_map(self) -> bool {
-        matches!(self, Self::Known(Ty::Map(_) | Ty::Secrets | Ty::SecretsByMode))
+        matches!(self, Self::Known(Ty::Map(_) | Ty::Secrets | Ty::SecretsByMode) | Self::Secret)
     }
 }
 
@@ -251,14 +257,11 @@ pub fn shown(kind: Kind, value: &Value) -> Value {
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect(),
         (_, Value::Object(map)) => {
-            let inner = |(key, value): (&String, &Value)| {
-                (key.clone(), shown(kind.of_field(key), value))
-            };
+            let inner =
+                |(key, value): (&String, &Value)| (key.clone(), shown(kind.of_field(key), value));
             map.iter().map(inner).collect()
         }
-        (_, Value::Array(items)) => {
-            items.iter().map(|item| shown(kind.of_item(), item)).collect()
-        }
+        (_, Value::Array(items)) => items.iter().map(|item| shown(kind.of_item(), item)).collect(),
         (_, value) => value.clone(),
     }
 }

@@ -83,9 +83,8 @@ impl Lineage {
     /// Finds every edge of the catalog.
     pub fn of(catalog: &Catalog) -> Self {
         let producers = Producers::of(catalog);
-        let upstream: Vec<Vec<Edge>> = (0..catalog.configs.len())
-            .map(|index| edges(catalog, &producers, index))
-            .collect();
+        let upstream: Vec<Vec<Edge>> =
+            (0..catalog.configs.len()).map(|index| edges(catalog, &producers, index)).collect();
         let mut downstream = vec![Vec::new(); upstream.len()];
         for (index, edges) in upstream.iter().enumerate() {
             for edge in edges {
@@ -348,7 +347,11 @@ mod tests {
             (ConfigType::GroupBy, "t.gb", json!({"sources": [event("ns.t_sq")]})),
             (ConfigType::Join, "t.parent", json!({"left": event("raw.x")})),
             (ConfigType::Join, "t.join", join),
-            (ConfigType::GroupBy, "t.chained", json!({"sources": [{"joinSource": {"join": parent}}]})),
+            (
+                ConfigType::GroupBy,
+                "t.chained",
+                json!({"sources": [{"joinSource": {"join": parent}}]}),
+            ),
             (ConfigType::GroupBy, "t.of_part", json!({"sources": [event("ns.t_join_p_t_gb")]})),
         ]);
         let sq = "staging_queries/t.sq".to_owned();

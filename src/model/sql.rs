@@ -129,7 +129,10 @@ mod tests {
     #[test]
     fn tables_are_found_where_sql_has_them() {
         let cases: &[(&str, &[&str])] = &[
-            ("SELECT a FROM raw.x WHERE ds BETWEEN {{ start_date }} AND {{ end_date }}", &["raw.x"]),
+            (
+                "SELECT a FROM raw.x WHERE ds BETWEEN {{ start_date }} AND {{ end_date }}",
+                &["raw.x"],
+            ),
             ("select * from `cat`.`ns`.`t` t left join ns.u on t.id = u.id", &["cat.ns.t", "ns.u"]),
             ("WITH c AS (SELECT 1 FROM ns.a) SELECT * FROM c, ns.b", &["ns.a", "ns.b"]),
             ("SELECT 'from ns.no' -- from ns.no\n FROM /* from ns.no */ ns.yes", &["ns.yes"]),

@@ -31,32 +31,43 @@ pub(super) fn read_each<T: Send>(
     each: impl Fn(usize, &[u8]) -> T + Sync,
 ) -> Result<Vec<Option<T>>, git2::Error> {
     let order = pack_order(git_dir, wanted)?;
-    let batches = Mutex::new(order.chunks(BATCH));
-    let results = Mutex::new(Vec::with_capacity(wanted.len()));
-    let work = || -> Result<(), git2::Error> {
+    on_all_cores(git_dir, &order, BATCH, |odb, at| Some(each(at, blob(odb, wanted[at])?.data())))
+}
+
+/// Does `work` for every position of `order` on all cores, each with an object database of its
+/// own; gives back what it made, sorted by position.
+///
+/// # Errors
+/// Where the object database cannot be opened.
+pub(super) fn on_all_cores<T: Send>(
+    git_dir: &Path,
+    order: &[usize],
+    batch: usize,
+    work: impl Fn(&Odb<'_>, usize) -> Option<T> + Sync,
+) -> Result<Vec<Option<T>>, git2::Error> {
+    let batches = Mutex::new(order.chunks(batch));
+    let results = Mutex::new(Vec::with_capacity(order.len()));
+    let run = || -> Result<(), git2::Error> {
         let repository = git2::Repository::open(git_dir)?;
         let odb = repository.odb()?;
         loop {
             let Some(batch) = lock(&batches).next() else { return Ok(()) };
-            let read = |&at: &usize| {
-                let bytes = blob(&odb, wanted[at])?;
-                Some((at, each(at, bytes.data())))
-            };
-            let made: Vec<(usize, T)> = batch.iter().filter_map(read).collect();
+            let made: Vec<(usize, T)> =
+                batch.iter().filter_map(|&at| Some((at, work(&odb, at)?))).collect();
             lock(&results).extend(made);
         }
     };
     std::thread::scope(|scope| {
-        let threads = cores().min(wanted.len().div_ceil(BATCH)).max(1);
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut outcome = work();
+        let threads = cores().min(order.len().div_ceil(batch)).max(1);
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let mut outcome = run();
         for thread in others {
             let joined = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             outcome = outcome.and(joined);
         }
         outcome
     })?;
-    let mut sorted: Vec<Option<T>> = wanted.iter().map(|_| None).collect();
+    let mut sorted: Vec<Option<T>> = order.iter().map(|_| None).collect();
     for (at, made) in results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         sorted[at] = Some(made);
     }
@@ -72,7 +83,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn blob<'a>(odb: &'a Odb<'_>, id: BlobId) -> Option<git2::OdbObject<'a>> {
+/// One blob, if git has it.
+pub(super) fn blob<'a>(odb: &'a Odb<'_>, id: BlobId) -> Option<git2::OdbObject<'a>> {
     odb.read(Oid::from_bytes(&id.0).ok()?).ok()
 }
 

@@ -107,11 +107,14 @@ impl Cache {
         let Some(file) = &self.file else { return };
         let crowded = before.segments > SLACK + SLACK * before.facts.len().div_ceil(SEGMENT);
         let stale = before.facts.len() + new.len() > SLACK * used.len() + SEGMENT;
-        if !before.sound || crowded || stale {
-            let _ = replace(file, used);
-        } else if !new.is_empty() {
-            let _ = append(file, new);
-        }
+        let written = if !before.sound || crowded || stale {
+            replace(file, used)
+        } else if new.is_empty() {
+            Ok(())
+        } else {
+            append(file, new)
+        };
+        written.unwrap_or_default();
     }
 }
 

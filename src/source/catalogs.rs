@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use git2::ObjectType;
@@ -81,9 +80,8 @@ pub fn catalogs(
         return Err(SourceError::NoRoot { root, commit });
     }
     let (base_files, head_files) = (base_files.unwrap_or_default(), head_files.unwrap_or_default());
-    let known: HashSet<&str> = both_sides(&base_files, &head_files);
     let read = read_facts(repository, &base_files, &head_files, cache)?;
-    let catalog = |side: &Revision, files: &[File]| assemble(side, root, files, &read, &known);
+    let catalog = |side: &Revision, files: &[File]| assemble(side, root, files, &read);
     let (mut base, mut head) = (catalog(base, &base_files), catalog(head, &head_files));
     let dialect = dialect.unwrap_or_else(|| dialect_of(root, &base, &head));
     (base.dialect, head.dialect) = (dialect, dialect);
@@ -119,7 +117,10 @@ impl Walker<'_> {
         Ok(Some(files))
     }
 
-    fn entries(&mut self, tree: &Tree<'_>) -> Result<Arc<Vec<(String, BlobId, bool)>>, SourceError> {
+    fn entries(
+        &mut self,
+        tree: &Tree<'_>,
+    ) -> Result<Arc<Vec<(String, BlobId, bool)>>, SourceError> {
         if let Some(known) = self.folders.get(&tree.id()) {
             return Ok(Arc::clone(known));
         }
@@ -128,7 +129,8 @@ impl Walker<'_> {
             let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
             if entry.kind() == Some(ObjectType::Tree) {
                 let below = self.entries(&self.repository.git.find_tree(entry.id())?)?;
-                let joined = below.iter().map(|(path, blob, it)| (format!("{name}/{path}"), *blob, *it));
+                let joined =
+                    below.iter().map(|(path, blob, it)| (format!("{name}/{path}"), *blob, *it));
                 entries.extend(joined);
             } else {
                 let ordinary = matches!(entry.filemode(), 0o100_644 | 0o100_755 | 0o100_664);
@@ -161,12 +163,6 @@ fn type_of(path: &str) -> Result<ConfigType, &'static str> {
         return Err(HIDDEN_FILE);
     }
     if OTHER_ENDINGS.contains(&ending) { Err(OTHER_ENDING) } else { Ok(kind) }
-}
-
-/// Paths that the other side of the comparison has too.
-fn both_sides<'a>(base: &'a [File], head: &'a [File]) -> HashSet<&'a str> {
-    let base: HashSet<&str> = base.iter().map(|file| file.path.as_str()).collect();
-    head.iter().map(|file| file.path.as_str()).filter(|path| base.contains(path)).collect()
 }
 
 /// What a file's bytes say: facts, or what is wrong with them.
@@ -204,7 +200,8 @@ fn read_facts(
     }
     let keys: Vec<Key> = wanted.keys().copied().collect();
     let ids: Vec<BlobId> = keys.iter().map(|key| key.1).collect();
-    let read = blobs::read_each(repository.git.path(), &ids, |at, bytes| reading(keys[at].0, bytes))?;
+    let read =
+        blobs::read_each(repository.git.path(), &ids, |at, bytes| reading(keys[at].0, bytes))?;
     let missing: Vec<&str> =
         wanted.values().zip(&read).filter(|it| it.1.is_none()).map(|it| *it.0).collect();
     if let Some(path) = missing.first() {
@@ -231,7 +228,8 @@ fn reading(kind: ConfigType, bytes: &[u8]) -> Reading {
         }
         Ok(facts) => Ok(Arc::new(facts)),
         Err(error) => {
-            let conflict = bytes.split(|byte| *byte == b'\n').position(|line| line.starts_with(b"<<<<<<< "));
+            let conflict =
+                bytes.split(|byte| *byte == b'\n').position(|line| line.starts_with(b"<<<<<<< "));
             Err(match conflict {
                 Some(at) => {
                     let what = "an unresolved merge conflict".to_owned();
@@ -244,7 +242,7 @@ fn reading(kind: ConfigType, bytes: &[u8]) -> Reading {
 }
 
 /// What a parser says, without any value it quotes: it may be a secret.
-fn plain(error: &serde_json::Error) -> String {
+pub(super) fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |split| split.0);
     match (error.is_data(), text.split_once(", expected ")) {
@@ -260,7 +258,6 @@ fn assemble(
     root: &str,
     files: &[File],
     readings: &HashMap<Key, Reading>,
-    known: &HashSet<&str>,
 ) -> Catalog {
     let mut catalog = Catalog {
         rev: side.rev.clone(),
@@ -271,7 +268,8 @@ fn assemble(
         others: Vec::new(),
         malformed: Vec::new(),
     };
-    let full = |path: &str| if root.is_empty() { path.to_owned() } else { format!("{root}/{path}") };
+    let full =
+        |path: &str| if root.is_empty() { path.to_owned() } else { format!("{root}/{path}") };
     for file in files {
         let (path, blob) = (full(&file.path), file.blob);
         let reading = match file.kind {
@@ -296,7 +294,6 @@ fn assemble(
             None => {}
         }
     }
-    let _ = known;
     take_out_duplicates(&mut catalog);
     catalog
 }
@@ -329,6 +326,23 @@ fn take_out_duplicates(catalog: &mut Catalog) {
     }
     catalog.configs = kept;
     catalog.malformed.sort();
+}
+
+impl Pair {
+    /// Whether a file of either side could not be read.
+    pub fn is_sound(&self) -> bool {
+        self.base.malformed.is_empty() && self.head.malformed.is_empty()
+    }
+
+    /// Leaves out, on both sides, what one side could not read: else a file that is broken at
+    /// head would look like one that is gone.
+    pub fn leave_out_malformed(&mut self) {
+        let both = self.base.malformed.iter().chain(&self.head.malformed);
+        let broken: std::collections::BTreeSet<String> = both.map(|it| it.path.clone()).collect();
+        for side in [&mut self.base, &mut self.head] {
+            side.configs.retain(|config| !broken.contains(&config.path));
+        }
+    }
 }
 
 /// What wrote the files: the root's name says it, else what stands in them.

@@ -6,12 +6,15 @@
 mod blobs;
 mod cache;
 mod catalogs;
+mod documents;
 mod repository;
 
 pub use cache::Cache;
 pub use catalogs::Pair;
 pub use catalogs::Sides;
 pub use catalogs::catalogs;
+pub use documents::Wanted;
+pub use documents::documents;
 pub use repository::Repository;
 pub use repository::Revision;
 
@@ -70,6 +73,18 @@ pub enum SourceError {
         count: usize,
         /// The first of them.
         path: String,
+    },
+    /// A document that holds something no parser takes, though its facts could be read.
+    #[error("`{path}`, line {line}, column {column}: {what}")]
+    Document {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What is wrong, without quoting the file.
+        what: String,
     },
     /// Anything else git says.
     #[error("git: {}", .0.message())]

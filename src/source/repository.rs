@@ -97,10 +97,9 @@ impl Repository {
             Err(error) if self.is_missing(&error) && self.git.is_shallow() => {
                 Err(SourceError::Shallow { rev: format!("the merge base with {}", base.rev) })
             }
-            Err(error) if error.code() == ErrorCode::NotFound => Err(SourceError::NoMergeBase {
-                base: base.rev.clone(),
-                head: head.rev.clone(),
-            }),
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                Err(SourceError::NoMergeBase { base: base.rev.clone(), head: head.rev.clone() })
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -157,7 +156,11 @@ impl Repository {
     }
 
     /// The tree at `path` of a commit; none where there is no such folder.
-    pub(super) fn tree(&self, commit: &CommitId, path: &str) -> Result<Option<Tree<'_>>, SourceError> {
+    pub(super) fn tree(
+        &self,
+        commit: &CommitId,
+        path: &str,
+    ) -> Result<Option<Tree<'_>>, SourceError> {
         let top = self.git.find_commit(oid(commit)?)?.tree()?;
         if path.is_empty() {
             return Ok(Some(top));
@@ -201,7 +204,8 @@ impl Repository {
             for (path, tree) in &level {
                 for entry in tree.iter().filter(|it| it.kind() == Some(ObjectType::Tree)) {
                     let Ok(name) = entry.name() else { continue };
-                    let path = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+                    let path =
+                        if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
                     let tree = self.git.find_tree(entry.id())?;
                     let rank = ROOT_NAMES.iter().position(|known| *known == name);
                     match rank.filter(|_| holds_configs(&tree)) {
@@ -246,9 +250,8 @@ impl Repository {
 
 fn holds_configs(tree: &Tree<'_>) -> bool {
     let is_type_dir = |name: &str| ConfigType::of_dir(name).is_some();
-    tree.iter().any(|entry| {
-        entry.kind() == Some(ObjectType::Tree) && entry.name().is_ok_and(is_type_dir)
-    })
+    tree.iter()
+        .any(|entry| entry.kind() == Some(ObjectType::Tree) && entry.name().is_ok_and(is_type_dir))
 }
 
 pub(super) fn oid(commit: &CommitId) -> Result<Oid, git2::Error> {

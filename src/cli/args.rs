@@ -1,0 +1,266 @@
+//! The command line; the doc comments are the help texts.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueEnum;
+
+use crate::model::day::Day;
+
+/// Says which jobs a commit of a Chronon feature repository needs, in which order, over which
+/// dates and why, and what it breaks.
+///
+/// chronon-plan compares the compiled configs of two git commits. It never looks at the checkout,
+/// takes no lock, needs no credentials and changes nothing.
+#[derive(Debug, Parser)]
+#[command(
+    name = "chronon-plan",
+    version,
+    max_term_width = 100,
+    after_long_help = "EXAMPLES\n  \
+        See the whole thing work, with nothing else installed:\n    chronon-plan demo\n\n  \
+        What does my branch need?\n    chronon-plan plan --base main\n\n  \
+        The same as a pull request comment, and as JSON for a script:\n    \
+        chronon-plan plan --base main --format markdown\n    \
+        chronon-plan plan --base main --format json --out plan.json\n\n\
+        EXIT CODES\n  \
+        0 done or nothing to do, 1 error, 2 with --detailed-exitcode: there are changes.\n  \
+        The README lists all of them.\n\n\
+        Colour: only on a terminal, never with NO_COLOR set."
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Plan(PlanArgs),
+    Diff(DiffArgs),
+    Show(ShowArgs),
+    Graph(GraphArgs),
+    Validate(ValidateArgs),
+    Demo(DemoArgs),
+    Schema(SchemaArgs),
+    Completions(CompletionsArgs),
+}
+
+/// Which repository, env and files.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RepoArgs {
+    /// The repository, or any folder in it; bare ones too.
+    #[arg(long, value_name = "DIR", default_value = ".", help_heading = "Repository")]
+    pub(super) repo: PathBuf,
+    /// The env of chronon-plan.toml. Without the file: `prod`, or `canary` for compiled_canary.
+    #[arg(long, value_name = "ENV", help_heading = "Repository")]
+    pub(super) env: Option<String>,
+    /// The compiled root, from the repository's top. Without it: the one that exists.
+    #[arg(long, value_name = "DIR", help_heading = "Repository")]
+    pub(super) root: Option<String>,
+    /// Settings to use instead of chronon-plan.toml of the head commit.
+    #[arg(long, value_name = "FILE", help_heading = "Repository")]
+    pub(super) settings: Option<PathBuf>,
+    /// Read every file anew instead of using what the last run learnt of it.
+    #[arg(long, help_heading = "Repository")]
+    pub(super) no_cache: bool,
+}
+
+/// How the answer looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people at a terminal.
+    #[default]
+    Text,
+    /// For a pull request comment.
+    Markdown,
+    /// For programs; `chronon-plan schema plan` describes it.
+    Json,
+}
+
+/// Where the answer goes.
+#[derive(Clone, Debug, Args)]
+pub(super) struct OutArgs {
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) format: Format,
+    /// Write the answer to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+/// Say which jobs a commit needs, in which order, and why.
+///
+/// Compares the compiled configs of two commits and follows their lineage: a staging query's SQL
+/// reaches the online GroupBy two hops away though no file of it changed. Each step comes with the
+/// fields that cause it, its dates, what it does to old partitions, and the exact command.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES\n  \
+    chronon-plan plan --base main\n  \
+    chronon-plan plan --base v1.4 --head v1.5 --as-of 2026-11-22\n  \
+    chronon-plan plan --base main --target 'group_bys/payments.*'\n  \
+    chronon-plan plan --base main --force joins/ads.ctr.train__1#backfill\n  \
+    chronon-plan plan --base main --format json --out plan.json --detailed-exitcode")]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) repo: RepoArgs,
+    /// The commit to compare with, in any syntax git takes. For a branch that has moved on, the
+    /// point where head left it. Without it: the point where head left the default branch.
+    #[arg(long, value_name = "REV")]
+    pub(super) base: Option<String>,
+    /// The commit to plan. Without it: HEAD.
+    #[arg(long, value_name = "REV")]
+    pub(super) head: Option<String>,
+    /// The day of the plan; backfills end the day before. Without it: today, in UTC.
+    #[arg(long, value_name = "DATE")]
+    pub(super) as_of: Option<Day>,
+    /// Only steps of configs whose address matches, and what they wait for. May be repeated.
+    #[arg(long, value_name = "GLOB")]
+    pub(super) target: Vec<String>,
+    /// A step to run although nothing asks for it, as `joins/a.b.c__1#backfill`. May be repeated.
+    #[arg(long, value_name = "STEP")]
+    pub(super) force: Vec<String>,
+    /// Go on without files that cannot be read; the plan is marked incomplete.
+    #[arg(long)]
+    pub(super) keep_going: bool,
+    #[command(flatten)]
+    pub(super) out: OutArgs,
+    /// End with 2 where there is anything to do.
+    #[arg(long)]
+    pub(super) detailed_exitcode: bool,
+}
+
+/// Show which fields and feature columns differ between two commits, without planning.
+///
+/// Formatting, key order and bookkeeping are no differences; list items are matched by what they
+/// are; SQL is compared word by word.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "EXAMPLES\n  chronon-plan diff main HEAD\n  chronon-plan diff v1.4 v1.5 --format json"
+)]
+pub(super) struct DiffArgs {
+    /// The commit to compare with.
+    pub(super) base: String,
+    /// The commit that is compared.
+    #[arg(default_value = "HEAD")]
+    pub(super) head: String,
+    #[command(flatten)]
+    pub(super) repo: RepoArgs,
+    /// Go on without files that cannot be read.
+    #[arg(long)]
+    pub(super) keep_going: bool,
+    #[command(flatten)]
+    pub(super) out: OutArgs,
+}
+
+/// Render a saved plan in any format.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES\n  \
+    chronon-plan plan --base main --format json --out plan.json\n  \
+    chronon-plan show plan.json\n  \
+    chronon-plan show plan.json --format markdown")]
+pub(super) struct ShowArgs {
+    /// A plan saved with `--format json`; `-` for standard input.
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) out: OutArgs,
+}
+
+/// How a graph looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum GraphFormat {
+    /// For Markdown that renders Mermaid, as GitHub does.
+    #[default]
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+    /// For programs.
+    Json,
+}
+
+/// Draw who depends on whom, or which step waits for which.
+///
+/// Without --plan: the lineage of one commit. Edges point from what is read to who reads it.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES\n  \
+    chronon-plan graph --of 'joins/payments.*' --format dot | dot -Tsvg > lineage.svg\n  \
+    chronon-plan graph --plan plan.json")]
+pub(super) struct GraphArgs {
+    #[command(flatten)]
+    pub(super) repo: RepoArgs,
+    /// The commit whose lineage is drawn.
+    #[arg(long, value_name = "REV", default_value = "HEAD")]
+    pub(super) head: String,
+    /// Only configs that match, what they depend on and what depends on them.
+    #[arg(long, value_name = "GLOB")]
+    pub(super) of: Vec<String>,
+    /// Draw the steps of this saved plan instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "of")]
+    pub(super) plan: Option<PathBuf>,
+    /// How the graph looks.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) format: GraphFormat,
+    /// Write the graph to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+/// Check one commit: files, embedded copies, collisions, cycles, settings.
+///
+/// Ends with 1 where something is wrong. Reports everything at once.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "EXAMPLES\n  chronon-plan validate\n  chronon-plan validate --head origin/main --format json"
+)]
+pub(super) struct ValidateArgs {
+    #[command(flatten)]
+    pub(super) repo: RepoArgs,
+    /// The commit to check.
+    #[arg(long, value_name = "REV", default_value = "HEAD")]
+    pub(super) head: String,
+    #[command(flatten)]
+    pub(super) out: OutArgs,
+}
+
+/// Plan a bundled example: two commits of a small repository, made in a temporary folder.
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Where the example is made. Without it: a new folder for temporary files.
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+/// A document that has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Document {
+    /// `plan --format json`
+    Plan,
+    /// `diff --format json`
+    Diff,
+    /// `validate --format json`
+    Validate,
+    /// `graph --format json`
+    Graph,
+}
+
+/// Print the JSON Schema of a document that this program writes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES\n  chronon-plan schema plan > plan.schema.json")]
+pub(super) struct SchemaArgs {
+    /// Which document.
+    #[arg(value_enum)]
+    pub(super) of: Document,
+}
+
+/// Print completions for a shell.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES\n  \
+    chronon-plan completions bash > /etc/bash_completion.d/chronon-plan\n  \
+    chronon-plan completions zsh > ~/.zfunc/_chronon-plan")]
+pub(super) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(super) shell: clap_complete::Shell,
+}

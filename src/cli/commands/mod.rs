@@ -1,0 +1,53 @@
+//! One file per subcommand: wiring from arguments to the layers below and back.
+
+pub(super) mod completions;
+pub(super) mod demo;
+pub(super) mod diff;
+pub(super) mod graph;
+pub(super) mod plan;
+pub(super) mod schema;
+pub(super) mod show;
+pub(super) mod validate;
+
+use super::args::Format;
+use super::args::OutArgs;
+use super::args::RepoArgs;
+use super::failure::Failure;
+use super::output::Output;
+use super::workspace::Request;
+use crate::plan::contract::Plan;
+use crate::render;
+use crate::render::Style;
+
+/// What a command looks at, from the arguments that all share.
+fn request(args: &RepoArgs) -> Request {
+    Request {
+        repo: args.repo.clone(),
+        env: args.env.clone(),
+        root: args.root.clone(),
+        settings: args.settings.clone(),
+        cached: !args.no_cache,
+        ..Request::default()
+    }
+}
+
+/// Writes a plan the way it was asked for.
+fn write_plan(plan: &Plan, out: &OutArgs, output: &mut Output) -> Result<(), Failure> {
+    let file = out.out.as_deref();
+    let text = rendered(plan, out.format, output.style(file))?;
+    output.answer(file, &text)
+}
+
+/// A plan in a format.
+pub(super) fn rendered(plan: &Plan, format: Format, style: Style) -> Result<String, Failure> {
+    match format {
+        Format::Text => Ok(render::text(plan, style)),
+        Format::Markdown => Ok(render::markdown(plan)),
+        Format::Json => json(plan),
+    }
+}
+
+/// A document as JSON.
+fn json(document: &impl serde::Serialize) -> Result<String, Failure> {
+    render::json::pretty(document).map_err(Failure::new)
+}

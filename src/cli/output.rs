@@ -1,0 +1,67 @@
+//! Streams: standard output is the answer, standard error the conversation.
+
+use std::fmt::Display;
+use std::io::IsTerminal;
+use std::io::Write;
+use std::path::Path;
+
+use super::failure::Failure;
+use crate::render::Style;
+
+/// Where a command writes.
+pub(super) struct Output {
+    style: Style,
+}
+
+/// Never narrower than this, whatever a terminal says of itself.
+const NARROWEST: usize = 40;
+
+impl Output {
+    /// The streams of this process: colour and width only on a terminal that wants them.
+    pub(super) fn of_process() -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let width = terminal_size::terminal_size().map(|size| usize::from(size.0.0).max(NARROWEST));
+        let style = Style {
+            colour: terminal && !set("NO_COLOR") && !dumb,
+            width: width.filter(|_| terminal),
+            changes_only: false,
+        };
+        Self { style }
+    }
+
+    /// How text may look that goes to `out`.
+    pub(super) fn style(&self, out: Option<&Path>) -> Style {
+        if out.is_some() { Style::default() } else { self.style }
+    }
+
+    /// Writes the answer: to a file, whole or not at all, else to standard output.
+    pub(super) fn answer(&mut self, out: Option<&Path>, text: &str) -> Result<(), Failure> {
+        let Some(path) = out else {
+            let mut stdout = std::io::stdout().lock();
+            return match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+                // Whoever reads has seen enough.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+                other => other.map_err(|error| Failure::new(format!("standard output: {error}"))),
+            };
+        };
+        let draft = path.with_extension(format!("draft-{}", std::process::id()));
+        let written = std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, path));
+        written.map_err(|error| {
+            if draft.exists() {
+                std::fs::remove_file(&draft).unwrap_or_default();
+            }
+            Failure::new(format!("{}: {error}", path.display()))
+                .hint("name a file in a folder that exists with `--out FILE`")
+        })
+    }
+
+    /// Says something beside the answer.
+    pub(super) fn tell(&mut self, what: impl Display) {
+        let text = what.to_string();
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        // Nobody listens: nothing is left to tell.
+        std::io::stderr().lock().write_all(format!("{text}{end}").as_bytes()).unwrap_or_default();
+    }
+}

@@ -1,0 +1,383 @@
+//! From arguments to values: the repository, its settings, an env, two catalogs, their changes.
+//!
+//! # Why
+//! Every command starts the same way. What they share stands here once, in the order in which it
+//! happens; what is decided is decided in the layers below.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::failure::Failure;
+use crate::diff;
+use crate::diff::Candidate;
+use crate::diff::Change;
+use crate::diff::ChangeKind;
+use crate::impact;
+use crate::impact::Verdict;
+use crate::model::catalog::Catalog;
+use crate::model::name::Address;
+use crate::model::name::BlobId;
+use crate::model::name::ConfigType;
+use crate::model::name::Dialect;
+use crate::plan::OwnPrints;
+use crate::plan::StaleCopy;
+use crate::plan::settings;
+use crate::plan::settings::EnvSettings;
+use crate::plan::settings::Settings;
+use crate::source;
+use crate::source::Cache;
+use crate::source::Pair;
+use crate::source::Repository;
+use crate::source::Revision;
+use crate::source::Sides;
+use crate::source::Wanted;
+
+/// What a command was asked to look at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Request {
+    pub(super) repo: PathBuf,
+    pub(super) env: Option<String>,
+    pub(super) root: Option<String>,
+    pub(super) base: Option<String>,
+    pub(super) head: Option<String>,
+    pub(super) settings: Option<PathBuf>,
+    pub(super) keep_going: bool,
+    pub(super) cached: bool,
+    /// Look at one commit alone: base is head.
+    pub(super) one_commit: bool,
+}
+
+/// Everything that the layers below need.
+pub(super) struct Workspace {
+    pub(super) repository: Repository,
+    pub(super) env: String,
+    pub(super) settings: EnvSettings,
+    pub(super) pair: Pair,
+    /// What people should know before they read the answer.
+    pub(super) notes: Vec<String>,
+}
+
+/// The changes between two catalogs, judged.
+pub(super) struct Judged {
+    pub(super) changes: Vec<(Change, Verdict)>,
+    pub(super) own: OwnPrints,
+    pub(super) stale_copies: Vec<StaleCopy>,
+}
+
+impl Workspace {
+    /// Opens the repository and reads both catalogs.
+    pub(super) fn open(request: &Request) -> Result<Self, Failure> {
+        let repository = Repository::open(&request.repo)?;
+        let head = repository.revision(request.head.as_deref().unwrap_or("HEAD"))?;
+        let base = match &request.base {
+            _ if request.one_commit => head.clone(),
+            Some(base) => repository.base(base, &head)?,
+            None => repository.default_base(&head)?,
+        };
+        let all = read_settings(&repository, request, &head)?;
+        let (env, settings) = choose_env(request, all)?;
+        let root = match request.root.as_ref().or(settings.root.as_ref()) {
+            Some(root) => plain_root(root),
+            None => find_root(&repository, &head, &base, request)?,
+        };
+        let env = env.unwrap_or_else(|| usual_env(&root).to_owned());
+        let cache = match request.cached {
+            true => Cache::in_folder(&repository.cache_dir()),
+            false => Cache::off(),
+        };
+        let sides = Sides { base: &base, head: &head, root: &root, dialect: settings.dialect };
+        let mut pair = source::catalogs(&repository, &sides, &cache)?;
+        if !pair.is_sound() {
+            if !request.keep_going {
+                let base = if request.one_commit { &[][..] } else { &pair.base.malformed };
+                return Err(Failure::malformed("head", &pair.head.malformed, base));
+            }
+            pair.leave_out_malformed();
+        }
+        let mut workspace = Self { repository, env, settings, pair, notes: Vec::new() };
+        workspace.note_uncommitted(request)?;
+        workspace.note_merge_base(request)?;
+        Ok(workspace)
+    }
+
+    fn note_uncommitted(&mut self, request: &Request) -> Result<(), Failure> {
+        if request.head.is_some() {
+            return Ok(());
+        }
+        let head = &self.pair.head;
+        let files = self.repository.uncommitted(&head.commit, &head.root, settings::FILE)?;
+        if let Some(first) = files.first() {
+            let many = if files.len() == 1 {
+                String::new()
+            } else {
+                format!(" and {} more", files.len() - 1)
+            };
+            self.notes.push(format!(
+                "the work tree differs from HEAD in {first}{many}; what is committed is planned, not what lies there"
+            ));
+        }
+        Ok(())
+    }
+
+    fn note_merge_base(&mut self, request: &Request) -> Result<(), Failure> {
+        let Some(rev) = &request.base else { return Ok(()) };
+        let tip = self.repository.revision(rev)?;
+        if tip.commit != self.pair.base.commit && !request.one_commit {
+            self.notes.push(format!(
+                "{rev} has commits that {} lacks; compared with where they parted, {}",
+                self.pair.head.rev,
+                self.pair.base.commit.short()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Compares the two catalogs and judges every change.
+    pub(super) fn judge(&self) -> Result<Judged, Failure> {
+        let mut candidates = diff::candidates(&self.pair.base, &self.pair.head);
+        self.find_renames(&mut candidates)?;
+        let wanted: Vec<Wanted> = candidates.iter().map(|it| self.wanted(it)).collect();
+        let dialect = self.pair.head.dialect;
+        let changes = source::documents(&self.repository, &wanted, |at, before, after| {
+            let change = compare(
+                &candidates[at],
+                &wanted[at].path,
+                dialect,
+                before.as_ref(),
+                after.as_ref(),
+            );
+            let kind = candidates[at].address.kind;
+            let verdict = impact::judge(kind, dialect, &change, before.as_ref(), after.as_ref());
+            (change, verdict)
+        })?;
+        // Another content that says the same is no change.
+        let says_something =
+            |it: &(Change, Verdict)| it.0.kind != ChangeKind::Modified || !it.0.fields.is_empty();
+        let own = own_prints(&changes);
+        let changes: Vec<_> = changes.into_iter().filter(says_something).collect();
+        let touched: BTreeSet<&Address> = changes.iter().map(|it| &it.0.address).collect();
+        let stale_copies = self.stale_copies(Some(&touched))?;
+        Ok(Judged { changes, own, stale_copies })
+    }
+
+    fn wanted(&self, candidate: &Candidate) -> Wanted {
+        let path =
+            |catalog: &Catalog, address: &Address| catalog.get(address).map(|it| it.path.clone());
+        let address = &candidate.address;
+        Wanted {
+            kind: address.kind,
+            path: path(&self.pair.head, address)
+                .or(path(&self.pair.base, address))
+                .unwrap_or_default(),
+            before: candidate.before.as_ref().map(|before| before.1),
+            after: candidate.after,
+        }
+    }
+
+    fn find_renames(&self, candidates: &mut Vec<Candidate>) -> Result<(), Failure> {
+        let is = |kind: ChangeKind| candidates.iter().any(|it| it.kind == kind);
+        if !is(ChangeKind::Added) || !is(ChangeKind::Removed) {
+            return Ok(());
+        }
+        let single = |it: &&Candidate| matches!(it.kind, ChangeKind::Added | ChangeKind::Removed);
+        let singles: Vec<Candidate> = candidates.iter().filter(single).cloned().collect();
+        let wanted: Vec<Wanted> = singles.iter().map(|it| self.wanted(it)).collect();
+        let definitions = source::documents(&self.repository, &wanted, |at, before, after| {
+            let definition = diff::definition(before.or(after).as_ref()?)?;
+            Some((singles[at].address.clone(), definition))
+        })?;
+        let definitions: BTreeMap<Address, Value> = definitions.into_iter().flatten().collect();
+        diff::pair_renames(candidates, &definitions);
+        candidates.sort();
+        Ok(())
+    }
+
+    /// Copies of GroupBys that are not the GroupBys of head: those that the changes touch, or all.
+    pub(super) fn stale_copies(
+        &self,
+        touched: Option<&BTreeSet<&Address>>,
+    ) -> Result<Vec<StaleCopy>, Failure> {
+        let head = &self.pair.head;
+        let mut wanted: Vec<(Address, Address, BlobId, BlobId)> = Vec::new();
+        for join in head.configs.iter().filter(|it| it.address.kind == ConfigType::Join) {
+            for part in join.facts.parts.iter().filter(|part| !part.nested) {
+                let address = Address::new(ConfigType::GroupBy, &part.name);
+                let Some(group_by) = head.get(&address) else { continue };
+                if touched.is_none_or(|it| it.contains(&join.address) || it.contains(&address)) {
+                    wanted.push((join.address.clone(), address, join.blob, group_by.blob));
+                }
+            }
+        }
+        let both: Vec<Wanted> = wanted
+            .iter()
+            .flat_map(|it| [(ConfigType::Join, it.2), (ConfigType::GroupBy, it.3)])
+            .map(|(kind, blob)| Wanted {
+                kind,
+                path: String::new(),
+                before: None,
+                after: Some(blob),
+            })
+            .collect();
+        let documents = source::documents(&self.repository, &both, |_, _, document| document)?;
+        let mut stale: BTreeSet<StaleCopy> = BTreeSet::new();
+        for ((join, group_by, ..), pair) in wanted.into_iter().zip(documents.chunks(2)) {
+            let [Some(document), Some(original)] = pair else { continue };
+            for copy in copies(document, &group_by.name) {
+                let fields = differing(head.dialect, copy, original);
+                if !fields.is_empty() {
+                    stale.insert(StaleCopy {
+                        join: join.clone(),
+                        group_by: group_by.clone(),
+                        fields,
+                    });
+                }
+            }
+        }
+        Ok(stale.into_iter().collect())
+    }
+}
+
+/// The copies of a GroupBy directly in a Join.
+fn copies<'a>(join: &'a Value, name: &str) -> Vec<&'a Value> {
+    let list =
+        |pointer: &str| join.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    let parts =
+        list("/joinParts").chain(list("/labelPart/labels")).filter_map(|part| part.get("groupBy"));
+    let external =
+        list("/onlineExternalParts").filter_map(|it| it.pointer("/source/offlineGroupBy"));
+    let named =
+        |copy: &&Value| copy.pointer("/metaData/name").and_then(Value::as_str) == Some(name);
+    parts.chain(external).filter(named).collect()
+}
+
+/// The fields in which a copy differs from its original, metadata of any depth set aside.
+fn differing(dialect: Dialect, copy: &Value, original: &Value) -> Vec<String> {
+    let fields = diff::fields(ConfigType::GroupBy, dialect, original, copy);
+    let counts = |field: &&diff::FieldChange| {
+        let metadata = |step: &crate::model::path::Step| matches!(step, crate::model::path::Step::Field(name) if name == "metaData");
+        !field.path.0.iter().any(metadata)
+    };
+    fields.iter().filter(counts).map(|field| field.path.to_string()).collect()
+}
+
+fn compare(
+    candidate: &Candidate,
+    path: &str,
+    dialect: Dialect,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) -> Change {
+    let kind = candidate.address.kind;
+    let fields = match (before, after) {
+        (Some(before), Some(after)) => diff::fields(kind, dialect, before, after),
+        _ => Vec::new(),
+    };
+    let renamed =
+        candidate.before.as_ref().map(|it| &it.0).filter(|from| **from != candidate.address);
+    Change {
+        address: candidate.address.clone(),
+        from: renamed.cloned(),
+        path: path.to_owned(),
+        kind: candidate.kind,
+        fields,
+        columns: diff::columns(kind, dialect, before, after),
+    }
+}
+
+fn own_prints(changes: &[(Change, Verdict)]) -> OwnPrints {
+    let mut own = OwnPrints::default();
+    for (change, verdict) in changes {
+        let before = change.from.as_ref().unwrap_or(&change.address);
+        own.base.extend(verdict.before.iter().map(|(it, print)| ((before.clone(), *it), *print)));
+        let after = verdict.after.iter();
+        own.head.extend(after.map(|(it, print)| ((change.address.clone(), *it), *print)));
+    }
+    own
+}
+
+fn read_settings(
+    repository: &Repository,
+    request: &Request,
+    head: &Revision,
+) -> Result<Settings, Failure> {
+    let (place, text) = match &request.settings {
+        Some(path) => {
+            let text = std::fs::read(path).map_err(|error| {
+                Failure::new(format!("{}: {error}", path.display()))
+                    .hint("name an existing file with `--settings FILE`")
+            })?;
+            (path.display().to_string(), Some(text))
+        }
+        None => (settings::FILE.to_owned(), repository.file(&head.commit, settings::FILE)?),
+    };
+    let Some(text) = text else { return Ok(Settings::default()) };
+    let text = String::from_utf8(text).map_err(|error| {
+        Failure::new(format!("{place} is not UTF-8: {}", error.utf8_error()))
+            .hint("save it as UTF-8")
+    })?;
+    settings::read(&text).map_err(|mistakes| Failure::settings(&place, &mistakes))
+}
+
+/// The env that is meant and its settings; no name where nobody gives one.
+fn choose_env(
+    request: &Request,
+    mut all: Settings,
+) -> Result<(Option<String>, EnvSettings), Failure> {
+    let names = all.envs.keys().cloned().collect::<Vec<_>>().join("`, `");
+    let only = (all.envs.len() == 1).then(|| all.envs.keys().next().cloned()).flatten();
+    let name = request.env.clone().or(all.default_env.clone()).or(only);
+    match name {
+        Some(name) if all.envs.is_empty() => Ok((Some(name), EnvSettings::default())),
+        Some(name) => match all.envs.remove(&name) {
+            Some(settings) => Ok((Some(name), settings)),
+            None => Err(Failure::new(format!("{} has no env `{name}`", settings::FILE))
+                .hint(format!("its envs are `{names}`"))),
+        },
+        None if all.envs.is_empty() => Ok((None, EnvSettings::default())),
+        None => {
+            Err(Failure::new(format!("{} has several envs and none was named", settings::FILE))
+                .hint(format!("name one with `--env`: `{names}`"))
+                .hint("or set `default_env`"))
+        }
+    }
+}
+
+fn usual_env(root: &str) -> &'static str {
+    if root.rsplit('/').next() == Some("compiled_canary") { "canary" } else { "prod" }
+}
+
+/// A root as git writes it: from the top, without `./` and slashes at the ends.
+fn plain_root(root: &str) -> String {
+    let root = root.trim_matches('/');
+    let root = root.strip_prefix("./").unwrap_or(root);
+    if root == "." { String::new() } else { root.to_owned() }
+}
+
+/// The one compiled root that is meant when nobody names one.
+fn find_root(
+    repository: &Repository,
+    head: &Revision,
+    base: &Revision,
+    request: &Request,
+) -> Result<String, Failure> {
+    let mut roots = repository.roots(&head.commit)?;
+    if roots.is_empty() {
+        roots = repository.roots(&base.commit)?;
+    }
+    let canary = |root: &String| root.rsplit('/').next() == Some("compiled_canary");
+    let wants_canary = request.env.as_deref() == Some("canary");
+    let fits: Vec<&String> = roots.iter().filter(|root| canary(root) == wants_canary).collect();
+    match (fits.as_slice(), roots.as_slice()) {
+        ([root], _) => Ok((*root).clone()),
+        ([], [root]) => Ok(root.clone()),
+        (_, []) => Err(Failure::new(format!("commit {} has no compiled root", head.commit.short()))
+            .hint("compile and commit: `zipline compile` writes `compiled/`, OSS compile.py `production/`")
+            .hint("or name the folder that holds group_bys/ and joins/ with `--root DIR`")),
+        _ => Err(Failure::new(format!("there are several compiled roots: {}", roots.join(", ")))
+            .hint("name one with `--root DIR`")
+            .hint(format!("or make each an env of its own in {}: [env.NAME] with `root`", settings::FILE))),
+    }
+}

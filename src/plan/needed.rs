@@ -1,0 +1,354 @@
+//! Which resources are not what head asks for.
+//!
+//! # Why
+//! Needed is what has another fingerprint than the one that was applied; without a ledger, base
+//! counts as applied. A fingerprint contains those of the tables that are read, so a change
+//! reaches what depends on it. Only what a change can reach is evaluated at all: the cost grows
+//! with the change, not with the repository.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+
+use super::Inputs;
+use super::PlanError;
+use super::contract::Cause;
+use super::contract::Scope;
+use crate::impact;
+use crate::model::catalog::Catalog;
+use crate::model::catalog::Config;
+use crate::model::facts::Role;
+use crate::model::ledger::FINGERPRINT_VERSION;
+use crate::model::ledger::Fingerprint;
+use crate::model::lineage::Edge;
+use crate::model::lineage::EdgeKind;
+use crate::model::lineage::Lineage;
+use crate::model::name::Address;
+use crate::model::name::Resource;
+use crate::model::resource::resources;
+
+/// A catalog with its lineage.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) lineage: &'a Lineage,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn config(&self, index: usize) -> &'a Config {
+        &self.catalog.configs[index]
+    }
+
+    pub(super) fn index(&self, address: &Address) -> Option<usize> {
+        self.catalog.index_of(address)
+    }
+
+    /// The resources of a config; none where it is not there.
+    pub(super) fn resources(&self, address: &Address) -> Vec<Resource> {
+        let index = self.index(address);
+        index.map(|index| resources(self.catalog, self.lineage, index)).unwrap_or_default()
+    }
+}
+
+/// A resource that must be brought up to date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Need {
+    pub(super) cause: Cause,
+    pub(super) scope: Scope,
+    /// Whether the config's own content counts, beside what it reads.
+    pub(super) own: bool,
+    /// The configs whose tables change, sorted.
+    pub(super) upstream: Vec<Address>,
+}
+
+/// What is needed, and what was looked at.
+pub(super) struct Needs {
+    pub(super) needs: BTreeMap<(Address, Resource), Need>,
+    /// Every config that was evaluated, on either side.
+    pub(super) evaluated: BTreeSet<Address>,
+    /// Readers of a table whose producer is gone: the reader, the producer, the table.
+    pub(super) abandoned: Vec<(Address, Address, String)>,
+}
+
+/// Compares what head asks for with what was applied.
+pub(super) fn needs(
+    inputs: &Inputs<'_>,
+    base: View<'_>,
+    head: View<'_>,
+) -> Result<Needs, PlanError> {
+    let evaluated = match inputs.ledger {
+        None => reached(inputs, base, head),
+        Some(_) => base
+            .catalog
+            .configs
+            .iter()
+            .chain(&head.catalog.configs)
+            .map(|it| it.address.clone())
+            .collect(),
+    };
+    let before = Side::of(inputs, base, base, At::Base, &evaluated)?;
+    let after = Side::of(inputs, head, base, At::Head(&before), &evaluated)?;
+    let mut needs = BTreeMap::new();
+    for address in &evaluated {
+        for resource in head.resources(address) {
+            let key = (address.clone(), resource);
+            if let Some(need) = need(inputs, base, &before, &after, &key)? {
+                needs.insert(key, need);
+            }
+        }
+    }
+    let abandoned = after.abandoned;
+    Ok(Needs { needs, evaluated, abandoned })
+}
+
+fn need(
+    inputs: &Inputs<'_>,
+    base: View<'_>,
+    before: &Side,
+    after: &Side,
+    key: &(Address, Resource),
+) -> Result<Option<Need>, PlanError> {
+    let desired = after.print(key);
+    let at_base = base.resources(&key.0).contains(&key.1).then(|| before.print(key));
+    let applied = match inputs.ledger {
+        None => at_base.as_ref().map(|print| (print.whole, print.own)),
+        Some(ledger) => match ledger.applied.get(key) {
+            Some(applied) if applied.version != FINGERPRINT_VERSION => {
+                return Err(PlanError::LedgerVersion { version: applied.version });
+            }
+            other => other.map(|applied| (applied.fingerprint, applied.own)),
+        },
+    };
+    if applied.is_some_and(|applied| applied.0 == desired.whole) {
+        return Ok(None);
+    }
+    let scope = match at_base {
+        Some(print) if print.whole == desired.whole => Scope::Pending,
+        _ => Scope::Change,
+    };
+    let own = applied.is_some_and(|applied| applied.1 != desired.own);
+    let known = |address: &Address| {
+        before.prints.get(&(address.clone(), Resource::Table)).map(|it| it.whole)
+    };
+    let changed = desired.upstream.iter().filter(|it| known(&it.0) != Some(it.1));
+    let upstream: Vec<Address> = changed.map(|it| it.0.clone()).collect();
+    let cause = match applied {
+        None => Cause::New,
+        Some(_) if own => Cause::Changed,
+        Some(_) => Cause::Upstream,
+    };
+    Ok(Some(Need { cause, scope, own, upstream }))
+}
+
+/// Everything that the changes can reach: what reads a changed table, at any distance, and the
+/// producers that gained or lost a reader.
+fn reached(inputs: &Inputs<'_>, base: View<'_>, head: View<'_>) -> BTreeSet<Address> {
+    let mut reached = BTreeSet::new();
+    let mut open: Vec<Address> = Vec::new();
+    for (change, _) in inputs.changes {
+        open.push(change.address.clone());
+        open.extend(change.from.clone());
+    }
+    let changed = open.clone();
+    while let Some(address) = open.pop() {
+        for view in [base, head] {
+            let readers =
+                view.index(&address).into_iter().flat_map(|index| view.lineage.readers(index));
+            open.extend(
+                readers
+                    .map(|(reader, _)| view.config(reader).address.clone())
+                    .filter(|it| !reached.contains(it)),
+            );
+        }
+        reached.insert(address);
+    }
+    for address in &changed {
+        for view in [base, head] {
+            let Some(index) = view.index(address) else { continue };
+            let producers = view.lineage.read_tables(index).into_iter();
+            reached.extend(producers.map(|producer| view.config(producer).address.clone()));
+        }
+    }
+    reached
+}
+
+/// A fingerprint with its parts.
+#[derive(Clone, Debug)]
+struct Print {
+    whole: Fingerprint,
+    own: Fingerprint,
+    upstream: Vec<(Address, Fingerprint)>,
+}
+
+/// Which side fingerprints are computed for.
+#[derive(Clone, Copy)]
+enum At<'a> {
+    Base,
+    Head(&'a Side),
+}
+
+/// The fingerprints of one side.
+struct Side {
+    prints: HashMap<(Address, Resource), Print>,
+    abandoned: Vec<(Address, Address, String)>,
+}
+
+/// Stands in for a fingerprint that nobody computed: that of a config which is the same on both
+/// sides, where only whether it changed matters.
+fn unchanged(config: &Config) -> Fingerprint {
+    let mut bytes = [0; 32];
+    bytes[..20].copy_from_slice(&config.blob.0);
+    Fingerprint(bytes)
+}
+
+impl Side {
+    fn of(
+        inputs: &Inputs<'_>,
+        view: View<'_>,
+        base: View<'_>,
+        at: At<'_>,
+        evaluated: &BTreeSet<Address>,
+    ) -> Result<Self, PlanError> {
+        let mut side = Self { prints: HashMap::new(), abandoned: Vec::new() };
+        let present = evaluated.iter().filter_map(|address| view.index(address)).collect();
+        for index in producers_first(view, &present)? {
+            side.add(inputs, view, base, at, index);
+        }
+        side.abandoned.sort();
+        Ok(side)
+    }
+
+    fn print(&self, key: &(Address, Resource)) -> Print {
+        self.prints.get(key).cloned().unwrap_or(Print {
+            whole: Fingerprint([0; 32]),
+            own: Fingerprint([0; 32]),
+            upstream: Vec::new(),
+        })
+    }
+
+    /// Adds the fingerprints of a config, its producers' being there already.
+    fn add(
+        &mut self,
+        inputs: &Inputs<'_>,
+        view: View<'_>,
+        base: View<'_>,
+        at: At<'_>,
+        index: usize,
+    ) {
+        let config = view.config(index);
+        let own = |resource| match inputs.own(&config.address, matches!(at, At::Head(_)), resource)
+        {
+            Some(print) => print,
+            None => unchanged(config),
+        };
+        let mut resources = resources(view.catalog, view.lineage, index);
+        if !resources.contains(&Resource::Table) {
+            // Not kept, but what reads it inline depends on it all the same.
+            resources.push(Resource::Table);
+        }
+        for resource in resources {
+            let mut upstream = self.upstream(view, index, resource);
+            if let At::Head(before) = at {
+                upstream.extend(self.left_behind(before, view, base, config, resource));
+            }
+            upstream.sort();
+            upstream.dedup();
+            let own = own(resource);
+            let tables: Vec<(&Address, Fingerprint)> =
+                upstream.iter().map(|it| (&it.0, it.1)).collect();
+            let whole = impact::combined(&own, &tables);
+            self.prints.insert((config.address.clone(), resource), Print { whole, own, upstream });
+        }
+    }
+
+    /// The tables that a resource is computed from, with their fingerprints.
+    fn upstream(
+        &self,
+        view: View<'_>,
+        index: usize,
+        resource: Resource,
+    ) -> Vec<(Address, Fingerprint)> {
+        let edges =
+            view.lineage.upstream(index).iter().filter(|edge| computed_from(resource, edge));
+        let table = |edge: &Edge| {
+            let producer = view.config(edge.upstream);
+            let key = (producer.address.clone(), Resource::Table);
+            let print =
+                self.prints.get(&key).map_or_else(|| unchanged(producer), |print| print.whole);
+            (key.0, print)
+        };
+        edges.map(table).collect()
+    }
+
+    /// Tables whose producer head no longer has but which are still read: they stay what they
+    /// were, so their readers have nothing to recompute.
+    fn left_behind(
+        &mut self,
+        before: &Self,
+        head: View<'_>,
+        base: View<'_>,
+        config: &Config,
+        resource: Resource,
+    ) -> Vec<(Address, Fingerprint)> {
+        let Some(index) = base.index(&config.address) else { return Vec::new() };
+        let mut kept = Vec::new();
+        for edge in base.lineage.upstream(index).iter().filter(|edge| computed_from(resource, edge))
+        {
+            let producer = base.config(edge.upstream);
+            let table = producer.output_table().unwrap_or_default();
+            let same = |read: &str| read.eq_ignore_ascii_case(&table);
+            let read = config.facts.reads.iter().any(|read| same(&read.table));
+            if head.index(&producer.address).is_none()
+                && read
+                && head.lineage.producer(&table).is_none()
+            {
+                let key = (producer.address.clone(), Resource::Table);
+                kept.push((key.0.clone(), before.print(&key).whole));
+                let told = (config.address.clone(), key.0, table);
+                if !self.abandoned.contains(&told) {
+                    self.abandoned.push(told);
+                }
+            }
+        }
+        kept
+    }
+}
+
+/// Whether a resource is computed from the table behind an edge.
+pub(super) fn computed_from(resource: Resource, edge: &Edge) -> bool {
+    let filter = edge.kind == EdgeKind::Reads(Role::KeyFilter);
+    match resource {
+        Resource::Table => edge.kind.reads_table() && !filter,
+        Resource::Kv => edge.kind.reads_table(),
+        Resource::Consistency | Resource::Metadata | Resource::Stream => false,
+    }
+}
+
+/// The configs in an order in which each comes after those whose tables it reads.
+fn producers_first(view: View<'_>, present: &BTreeSet<usize>) -> Result<Vec<usize>, PlanError> {
+    let producers = |index: usize| {
+        view.lineage.read_tables(index).into_iter().filter(|producer| present.contains(producer))
+    };
+    let mut waiting: BTreeMap<usize, usize> =
+        present.iter().map(|&index| (index, producers(index).count())).collect();
+    let mut ready: Vec<usize> = waiting.iter().filter(|it| *it.1 == 0).map(|it| *it.0).collect();
+    let mut order = Vec::with_capacity(present.len());
+    while let Some(index) = ready.pop() {
+        order.push(index);
+        for &reader in view.lineage.downstream(index) {
+            if present.contains(&reader) && producers(reader).any(|producer| producer == index) {
+                let left = waiting.entry(reader).or_default();
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    ready.push(reader);
+                }
+            }
+        }
+    }
+    if order.len() == present.len() {
+        return Ok(order);
+    }
+    let cycle = view.lineage.cycle().unwrap_or_default();
+    let configs = cycle.into_iter().map(|index| view.config(index).address.clone()).collect();
+    Err(PlanError::Cycle { configs })
+}

@@ -1,0 +1,421 @@
+//! `chronon-plan.toml`: what an env is and how its jobs are called.
+//!
+//! # Why
+//! Every setting is a row of a table that reading, the docs and the messages share. A mistake is
+//! never half understood: all of them are reported at once, each with its line, and an unknown
+//! name with the nearest known one.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+use toml::de::DeTable;
+use toml::de::DeValue;
+
+use crate::model::day::Day;
+use crate::model::name::Dialect;
+use crate::plan::modes;
+
+/// The file's name, at the top of the repository.
+pub const FILE: &str = "chronon-plan.toml";
+
+/// What a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// A string.
+    Text,
+    /// A string without white space: it becomes one word of a command.
+    Word,
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// A list of strings without white space.
+    Words,
+    /// A date.
+    Date,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its path; `*` stands for a name.
+    pub path: &'static str,
+    /// What it takes.
+    pub takes: Takes,
+    /// What holds without it.
+    pub default: &'static str,
+    /// What it is for.
+    pub does: &'static str,
+}
+
+const fn setting(
+    path: &'static str,
+    takes: Takes,
+    default: &'static str,
+    does: &'static str,
+) -> Setting {
+    Setting { path, takes, default, does }
+}
+
+/// Every setting of an env but the arguments of its jobs.
+#[rustfmt::skip] // one setting, one line
+pub const SETTINGS: &[Setting] = &[
+    setting("default_env", Takes::Word, "the only env", "the env that is meant when `--env` is missing"),
+    setting("env.*.root", Takes::Text, "the compiled root that exists", "the compiled root, from the repository's top"),
+    setting("env.*.dialect", Takes::OneOf(&["zip", "oss"]), "as the files say", "what wrote the compiled files"),
+    setting("env.*.program", Takes::Words, "`zipline`, or `run.py` in dialect oss", "the CLI and arguments that always come first"),
+    setting("env.*.consistency", Takes::OneOf(&["schedule", "apply"]), "schedule", "who runs consistency jobs"),
+    setting("env.*.kv_upload", Takes::Words, "a step by hand", "in dialect oss: the command that loads an upload into the KV store; `{conf}`, `{name}`, `{dataset}` and `{ds}` are filled in"),
+    setting("env.*.backfill.start", Takes::Date, "none", "where backfills start that no config gives a start"),
+];
+
+/// One argument that jobs are given.
+#[derive(Clone, Copy, Debug)]
+pub struct Argument {
+    /// The setting's name.
+    pub name: &'static str,
+    /// The CLI's option; empty for arguments that are passed on as they are.
+    pub option: &'static str,
+    /// What it takes.
+    pub takes: Takes,
+    /// The one dialect that has it, or both.
+    pub only: Option<Dialect>,
+    /// The modes that take it; empty for all.
+    pub modes: &'static [&'static str],
+    /// What it is for.
+    pub does: &'static str,
+}
+
+const ONLINE: &[&str] = &["streaming", "metadata-upload"];
+const STREAMING: &[&str] = &["streaming"];
+const FLATTENER: &[&str] = &["log-flattener"];
+
+/// Every argument; each may be set per env, mode, team, and team and mode (reference §4.2, §4.3).
+#[rustfmt::skip] // one argument, one line
+pub const ARGUMENTS: &[Argument] = &[
+    Argument { name: "artifact_prefix", option: "--artifact-prefix", takes: Takes::Word, only: Some(Dialect::Zip), modes: &[], does: "where the jars are" },
+    Argument { name: "version", option: "--version", takes: Takes::Word, only: Some(Dialect::Zip), modes: &[], does: "the version of the jars" },
+    Argument { name: "additional_jars", option: "--additional-jars", takes: Takes::Word, only: Some(Dialect::Zip), modes: &[], does: "jars to add, separated by commas" },
+    Argument { name: "uploader", option: "--uploader", takes: Takes::OneOf(&["spark", "bigquery"]), only: Some(Dialect::Zip), modes: &["upload-to-kv"], does: "what loads an upload into the KV store" },
+    Argument { name: "kafka_bootstrap", option: "--kafka-bootstrap", takes: Takes::Word, only: None, modes: STREAMING, does: "the Kafka brokers" },
+    Argument { name: "flink_state_uri", option: "--flink-state-uri", takes: Takes::Word, only: Some(Dialect::Zip), modes: STREAMING, does: "where Flink keeps checkpoints and manifests" },
+    Argument { name: "online_jar", option: "--online-jar", takes: Takes::Word, only: Some(Dialect::Oss), modes: ONLINE, does: "the jar with the online implementation" },
+    Argument { name: "online_class", option: "--online-class", takes: Takes::Word, only: Some(Dialect::Oss), modes: ONLINE, does: "the class of the online implementation" },
+    Argument { name: "online_args", option: "--online-args", takes: Takes::Words, only: None, modes: ONLINE, does: "arguments of the online implementation, as `-Zkey=value`" },
+    Argument { name: "log_table", option: "--log-table", takes: Takes::Word, only: None, modes: FLATTENER, does: "the table of logged responses" },
+    Argument { name: "schema_table", option: "--schema-table", takes: Takes::Word, only: None, modes: FLATTENER, does: "the table of logged schemas" },
+    Argument { name: "extra_args", option: "", takes: Takes::Words, only: None, modes: &[], does: "anything else, passed on as it is" },
+];
+
+/// The places at which arguments may stand, the most specific last.
+pub const ARGUMENT_PLACES: [&str; 4] =
+    ["env.*", "env.*.mode.*", "env.*.team.*", "env.*.team.*.mode.*"];
+
+/// A mistake in the file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// The line, from 1.
+    pub line: usize,
+    /// The setting, where it is one.
+    pub setting: String,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+/// An argument's value and for whom it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Given {
+    team: Option<String>,
+    mode: Option<String>,
+    name: String,
+    values: Vec<String>,
+}
+
+/// The settings of one env.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvSettings {
+    /// The compiled root, where it is named.
+    pub root: Option<String>,
+    /// The dialect, where it is named.
+    pub dialect: Option<Dialect>,
+    /// The CLI, where it is named.
+    pub program: Option<Vec<String>>,
+    /// Whether an apply runs consistency jobs.
+    pub applies_consistency: bool,
+    /// The command that loads an upload into the KV store.
+    pub kv_upload: Option<Vec<String>>,
+    /// Where backfills start that no config gives a start.
+    pub backfill_start: Option<Day>,
+    given: Vec<Given>,
+}
+
+impl EnvSettings {
+    /// The values of an argument for a job: the most specific place wins.
+    pub fn argument(&self, name: &str, team: Option<&str>, mode: &str) -> &[String] {
+        let fits = |given: &&Given| {
+            let team = given.team.is_none() || given.team.as_deref() == team;
+            let mode = given.mode.as_deref().is_none_or(|it| it == mode);
+            given.name == name && team && mode
+        };
+        let rank = |given: &&Given| (given.team.is_some(), given.mode.is_some());
+        self.given.iter().filter(fits).max_by_key(rank).map_or(&[], |given| &given.values)
+    }
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The env that is meant when none is named.
+    pub default_env: Option<String>,
+    /// Every env by name.
+    pub envs: BTreeMap<String, EnvSettings>,
+}
+
+/// Reads the file.
+///
+/// # Errors
+/// Every mistake in it, in the order of lines.
+pub fn read(text: &str) -> Result<Settings, Vec<Mistake>> {
+    let mut reader = Reader { text, settings: Settings::default(), mistakes: Vec::new() };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let at = error.span().map_or(0, |span| span.start);
+        reader.mistake(at, "", error.message().to_owned());
+    }
+    if reader.mistakes.is_empty() {
+        reader.table(&mut Vec::new(), table.get_ref());
+    }
+    let Reader { settings, mut mistakes, .. } = reader;
+    if let (Some(env), true) = (&settings.default_env, mistakes.is_empty())
+        && !settings.envs.contains_key(env)
+    {
+        let what = format!("there is no `[env.{env}]`");
+        mistakes.push(Mistake { line: 1, setting: "default_env".to_owned(), what });
+    }
+    mistakes.sort();
+    if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    settings: Settings,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn mistake(&mut self, at: usize, setting: &str, what: String) {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        self.mistakes.push(Mistake { line, setting: setting.to_owned(), what });
+    }
+
+    fn table(&mut self, path: &mut Vec<String>, table: &DeTable<'_>) {
+        for (key, value) in table {
+            path.push(key.get_ref().to_string());
+            let at = key.span().start;
+            if let DeValue::Table(inner) = value.get_ref() {
+                if self.is_place(path, at) {
+                    if let [first, name] = path.as_slice()
+                        && first == "env"
+                    {
+                        self.settings.envs.entry(name.clone()).or_default();
+                    }
+                    self.table(path, inner);
+                }
+            } else {
+                self.value(path, at, value);
+            }
+            path.pop();
+        }
+    }
+
+    /// Whether settings can stand in a table at this path; if not, says so.
+    fn is_place(&mut self, path: &[String], at: usize) -> bool {
+        let known = || {
+            let settings =
+                SETTINGS.iter().map(|row| row.path.rsplit_once('.').map_or("", |it| it.0));
+            settings.chain(ARGUMENT_PLACES)
+        };
+        let is_prefix = |place: &str| {
+            let parts: Vec<&str> = place.split('.').collect();
+            path.len() <= parts.len() && parts.iter().zip(path).all(|(p, s)| *p == "*" || p == s)
+        };
+        if known().any(is_prefix) {
+            let mode = path.len() >= 2 && path[path.len() - 2] == "mode";
+            let name = &path[path.len() - 1];
+            if mode && modes::by_name(name).is_none() {
+                let names = modes::MODES.iter().map(|mode| mode.name);
+                let what = format!("there is no mode `{name}`{}", nearest(name, names));
+                self.mistake(at, &path.join("."), what);
+                return false;
+            }
+            return true;
+        }
+        let last = path.last().map_or("", String::as_str);
+        let names = ["env", "mode", "team", "backfill"];
+        let what = format!("no such table{}", nearest(last, names.into_iter()));
+        self.mistake(at, &path.join("."), what);
+        false
+    }
+
+    fn value(&mut self, path: &[String], at: usize, value: &Spanned<DeValue<'_>>) {
+        let shown = path.join(".");
+        let Some(takes) = takes(path) else {
+            let last = path.last().map_or("", String::as_str);
+            let settings = SETTINGS.iter().filter_map(|row| row.path.rsplit('.').next());
+            let names = settings.chain(ARGUMENTS.iter().map(|row| row.name));
+            let what = format!("no such setting{}", nearest(last, names));
+            return self.mistake(at, &shown, what);
+        };
+        match check(takes, value.get_ref()) {
+            Ok(values) => self.keep(path, values),
+            Err(what) => self.mistake(at, &shown, what),
+        }
+    }
+
+    fn keep(&mut self, path: &[String], values: Vec<String>) {
+        let first = values.first().cloned();
+        let [env_word, env, rest @ ..] = path else {
+            self.settings.default_env = first;
+            return;
+        };
+        debug_assert_eq!(env_word, "env");
+        let env = self.settings.envs.entry(env.clone()).or_default();
+        let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+        let given = |team: Option<&str>, mode: Option<&str>, name: &str, values| Given {
+            team: team.map(str::to_owned),
+            mode: mode.map(str::to_owned),
+            name: name.to_owned(),
+            values,
+        };
+        match rest.as_slice() {
+            ["root"] => env.root = first.map(|root| root.trim_matches('/').to_owned()),
+            ["dialect"] if first.as_deref() == Some("oss") => env.dialect = Some(Dialect::Oss),
+            ["dialect"] => env.dialect = Some(Dialect::Zip),
+            ["program"] => env.program = Some(values),
+            ["consistency"] => env.applies_consistency = first.as_deref() == Some("apply"),
+            ["kv_upload"] => env.kv_upload = Some(values),
+            ["backfill", "start"] => env.backfill_start = first.and_then(|day| day.parse().ok()),
+            ["team", team, "mode", mode, name] => {
+                env.given.push(given(Some(team), Some(mode), name, values));
+            }
+            ["mode", mode, name] => env.given.push(given(None, Some(mode), name, values)),
+            ["team", team, name] => env.given.push(given(Some(team), None, name, values)),
+            [name] => env.given.push(given(None, None, name, values)),
+            _ => {}
+        }
+    }
+}
+
+/// What the setting at this path takes; none for a path that is no setting.
+fn takes(path: &[String]) -> Option<Takes> {
+    let fits = |pattern: &str| {
+        let parts: Vec<&str> = pattern.split('.').collect();
+        parts.len() == path.len() && parts.iter().zip(path).all(|(p, s)| *p == "*" || p == s)
+    };
+    let setting = SETTINGS.iter().find(|row| fits(row.path)).map(|row| row.takes);
+    setting.or_else(|| {
+        let (last, _) = path.split_last()?;
+        let argument = ARGUMENTS.iter().find(|row| row.name == last)?;
+        let here = ARGUMENT_PLACES.iter().any(|place| fits(&format!("{place}.{last}")));
+        here.then_some(argument.takes)
+    })
+}
+
+fn check(takes: Takes, value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let is = |value: &DeValue<'_>| value.type_str();
+    let text = |value: &DeValue<'_>| value.as_str().map(str::to_owned);
+    let words =
+        |values: Vec<String>| match values.iter().find(|it| it.contains(char::is_whitespace)) {
+            Some(bad) => {
+                Err(format!("`{bad}` has white space in it, and the CLI splits its commands there"))
+            }
+            None if values.iter().any(String::is_empty) => Err("an empty word".to_owned()),
+            None => Ok(values),
+        };
+    match takes {
+        Takes::Text => Ok(vec![text(value).ok_or_else(|| expected("a string", is(value)))?]),
+        Takes::Word => words(vec![text(value).ok_or_else(|| expected("a string", is(value)))?]),
+        Takes::OneOf(choices) => {
+            let word = text(value).ok_or_else(|| expected("a string", is(value)))?;
+            if choices.contains(&word.as_str()) {
+                Ok(vec![word])
+            } else {
+                Err(format!("`{word}` is none of `{}`", choices.join("`, `")))
+            }
+        }
+        Takes::Words => {
+            let list = value.as_array().ok_or_else(|| expected("a list of strings", is(value)))?;
+            let each = list.iter().map(|item| text(item.get_ref()));
+            words(
+                each.collect::<Option<_>>()
+                    .ok_or_else(|| expected("a list of strings", "another list"))?,
+            )
+        }
+        Takes::Date => {
+            let word = text(value).or_else(|| value.as_datetime().map(ToString::to_string));
+            let word = word.ok_or_else(|| expected("a date", is(value)))?;
+            word.parse::<Day>().map(|day| vec![day.to_string()]).map_err(|error| error.to_string())
+        }
+    }
+}
+
+fn expected(what: &str, found: &str) -> String {
+    format!("expected {what}, found {found}")
+}
+
+/// A suggestion, where a known name is near.
+fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> String {
+    let scored = known.map(|it| (strsim::jaro_winkler(name, it), it));
+    match scored.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((score, best)) if score > 0.75 => format!("; did you mean `{best}`?"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_specific_argument_wins() {
+        let settings = read(
+            "[env.prod]\nversion = '1'\n[env.prod.mode.streaming]\nversion = '2'\n\
+             [env.prod.team.ads]\nversion = '3'\n[env.prod.team.ads.mode.streaming]\nversion = '4'\n",
+        )
+        .unwrap();
+        let env = &settings.envs["prod"];
+        let version = |team, mode| env.argument("version", team, mode)[0].as_str();
+        assert_eq!(version(None, "backfill"), "1");
+        assert_eq!(version(None, "streaming"), "2");
+        assert_eq!(version(Some("ads"), "backfill"), "3");
+        assert_eq!(version(Some("ads"), "streaming"), "4");
+        assert!(env.argument("uploader", None, "upload-to-kv").is_empty());
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_line() {
+        let text = "default_env = 3\n[env.prod]\nrout = 'compiled'\nversion = 'a b'\n\
+                    uploader = 'flink'\nprogram = 'zipline'\n[env.prod.backfill]\nstart = 'soon'\n\
+                    [env.prod.mode.bakfill]\nversion = '1'\n[enw.prod]\n";
+        let mistakes = read(text).unwrap_err();
+        let told: Vec<String> =
+            mistakes.iter().map(|it| format!("{} {}: {}", it.line, it.setting, it.what)).collect();
+        let expected = [
+            "1 default_env: expected a string, found integer",
+            "3 env.prod.rout: no such setting; did you mean `root`?",
+            "4 env.prod.version: `a b` has white space in it, and the CLI splits its commands there",
+            "5 env.prod.uploader: `flink` is none of `spark`, `bigquery`",
+            "6 env.prod.program: expected a list of strings, found string",
+            "8 env.prod.backfill.start: `soon` is not a date; one looks like 2026-11-22",
+            "9 env.prod.mode.bakfill: there is no mode `bakfill`; did you mean `backfill`?",
+            "11 enw: no such table; did you mean `env`?",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn broken_toml_and_a_missing_default_are_mistakes() {
+        assert_eq!(read("a = [").unwrap_err()[0].line, 1);
+        let mistakes = read("default_env = 'prod'\n").unwrap_err();
+        assert_eq!(mistakes[0].what, "there is no `[env.prod]`");
+    }
+}

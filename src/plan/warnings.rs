@@ -1,0 +1,268 @@
+//! Gathers the warnings of a plan.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use super::Inputs;
+use super::contract::Step;
+use super::contract::Warning;
+use super::needed::Needs;
+use super::needed::View;
+use super::steps::Note;
+use super::warning::Code;
+use crate::diff::Change;
+use crate::diff::ChangeKind;
+use crate::impact::Verdict;
+use crate::impact::rules::Breaks;
+use crate::impact::rules::Says;
+use crate::model::facts::PartRole;
+use crate::model::lineage::EdgeKind;
+use crate::model::lineage::embedded;
+use crate::model::name::Address;
+use crate::model::name::ConfigType;
+use crate::model::name::Resource;
+
+/// Every warning, worst code first, then by config.
+pub(super) fn warnings(
+    inputs: &Inputs<'_>,
+    base: View<'_>,
+    head: View<'_>,
+    needs: &Needs,
+    steps: &[Step],
+    notes: &[Note],
+) -> Vec<Warning> {
+    let mut all: Vec<(Code, Warning)> = Vec::new();
+    let mut add = |code: Code,
+                   config: &Address,
+                   field: Option<String>,
+                   text: String,
+                   affects: Vec<Address>| {
+        let warning =
+            Warning { code: code.name().to_owned(), config: config.clone(), field, text, affects };
+        if !all.iter().any(|it| it.1 == warning) {
+            all.push((code, warning));
+        }
+    };
+    for (change, verdict) in inputs.changes {
+        for (field, text) in breaking(inputs, base, change, verdict) {
+            let mut hit = joins_of(base, &change.address);
+            hit.extend(joins_of(head, &change.address));
+            add(Code::OnlineBreaking, &change.address, field, text, hit.into_iter().collect());
+        }
+        for (code, field, text) in said(change, verdict) {
+            add(code, &change.address, field, text, Vec::new());
+        }
+        for (path, what) in &verdict.unknown {
+            let text = format!("{what}: it counts for every resource of its config");
+            add(Code::UnknownField, &change.address, Some(path.to_string()), text, Vec::new());
+        }
+    }
+    for note in notes {
+        let planned =
+            steps.iter().any(|step| step.config == note.config) || note.code == Code::EmptyRange;
+        if planned {
+            let affects = history_readers(head, note);
+            add(note.code, &note.config, note.field.clone(), note.text.clone(), affects);
+        }
+    }
+    for copy in inputs.stale_copies {
+        let text = format!(
+            "its copy of {} differs in {}: recompile",
+            copy.group_by,
+            copy.fields.join(", ")
+        );
+        add(Code::EmbeddedCopyDiffers, &copy.join, None, text, vec![copy.group_by.clone()]);
+    }
+    for (reader, producer, table) in &needs.abandoned {
+        let text = format!("reads `{table}`, which {producer} no longer writes: it stays as it is");
+        add(Code::ProducerRemoved, reader, None, text, vec![producer.clone()]);
+    }
+    for (code, config, text, other) in collisions(head) {
+        let new = [&config, &other].iter().any(|it| inputs.change(it).is_some());
+        if new {
+            add(code, &config, None, text, vec![other]);
+        }
+    }
+    all.sort_by(|a, b| {
+        (a.0, &a.1.config, &a.1.field, &a.1.text).cmp(&(b.0, &b.1.config, &b.1.field, &b.1.text))
+    });
+    all.into_iter().map(|it| it.1).collect()
+}
+
+/// The online joins that serve a GroupBy, or the join itself.
+fn joins_of(view: View<'_>, address: &Address) -> BTreeSet<Address> {
+    let Some(index) = view.index(address).filter(|_| address.kind == ConfigType::GroupBy) else {
+        return BTreeSet::new();
+    };
+    let serves = |join: &usize| {
+        let embeds =
+            view.lineage.upstream(*join).iter().any(|edge| {
+                edge.upstream == index && edge.kind == EdgeKind::Embeds(PartRole::Part)
+            });
+        embeds && view.config(*join).facts.online
+    };
+    let joins = view.lineage.downstream(index).iter().copied().filter(serves);
+    joins.map(|join| view.config(join).address.clone()).collect()
+}
+
+fn history_readers(head: View<'_>, note: &Note) -> Vec<Address> {
+    let index = head.index(&note.config).filter(|_| note.code == Code::HistoryNotRewritten);
+    let readers = index.into_iter().flat_map(|index| head.lineage.readers(index));
+    let found: BTreeSet<Address> = readers.map(|it| head.config(it.0).address.clone()).collect();
+    found.into_iter().collect()
+}
+
+/// What of a change breaks online clients: the field and the sentence.
+fn breaking(
+    inputs: &Inputs<'_>,
+    base: View<'_>,
+    change: &Change,
+    verdict: &Verdict,
+) -> Vec<(Option<String>, String)> {
+    let online = base.index(&change.address).is_some_and(|index| base.config(index).facts.online);
+    if change.kind != ChangeKind::Modified || !online {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut values = None;
+    for (field, verdict) in change.fields.iter().zip(&verdict.fields) {
+        let path = field.path.to_string();
+        let off = path == "metaData.online";
+        if verdict.breaks || off {
+            let because = if off {
+                "it is no longer served"
+            } else {
+                verdict.rule.map_or("", |rule| rule.because)
+            };
+            found.push((Some(path.clone()), because.to_owned()));
+        }
+        if verdict.rule.is_some_and(|rule| rule.breaks == Breaks::Values) && values.is_none() {
+            values = Some(path);
+        }
+    }
+    let lost: Vec<&String> = change
+        .columns
+        .lost_online
+        .iter()
+        .filter(|it| !explained(inputs, base, change, it))
+        .collect();
+    let renamed: BTreeMap<&String, &String> =
+        change.columns.renamed.iter().map(|it| (&it.0, &it.1)).collect();
+    if !lost.is_empty() {
+        let name = |column: &String| match renamed.get(column) {
+            Some(to) => format!("`{column}` is served as `{to}`"),
+            None => format!("`{column}` is no longer served"),
+        };
+        let text = lost.into_iter().map(name).collect::<Vec<_>>().join(", ");
+        found.push((values.clone(), text));
+    }
+    if !change.columns.new_keys.is_empty() {
+        let keys = change.columns.new_keys.join("`, `");
+        found.push((values, format!("requests must name `{keys}` too")));
+    }
+    found
+}
+
+/// Whether a column that a join lost is one that an embedded GroupBy lost, which is told there.
+fn explained(inputs: &Inputs<'_>, base: View<'_>, change: &Change, column: &str) -> bool {
+    let Some(index) = base.index(&change.address) else { return false };
+    let parts = embedded(base.config(index), PartRole::Part);
+    let lost = |name: &str| {
+        let group_by = Address::new(ConfigType::GroupBy, name);
+        let online = base.index(&group_by).is_some_and(|at| base.config(at).facts.online);
+        inputs.change(&group_by).filter(|it| online && it.0.kind == ChangeKind::Modified)
+    };
+    change.address.kind == ConfigType::Join
+        && parts.filter_map(|part| lost(&part.name)).any(|(change, _)| {
+            change.columns.lost_online.iter().any(|it| column.ends_with(&format!("_{it}")))
+        })
+}
+
+/// What rules say beside the jobs, once per config.
+fn said(change: &Change, verdict: &Verdict) -> Vec<(Code, Option<String>, String)> {
+    let mut found: Vec<(Code, Option<String>, String)> = Vec::new();
+    let code = |says: Says| match says {
+        Says::Nothing => None,
+        Says::HubOnly => Some(Code::HubOnly),
+        Says::ManualJob => Some(Code::ManualJob),
+    };
+    let models = [ConfigType::Model, ConfigType::ModelTransforms];
+    if change.kind != ChangeKind::Modified && models.contains(&change.address.kind) {
+        let word = change.address.kind.word();
+        found.push((
+            Code::HubOnly,
+            None,
+            format!("{word} {}: deployed by the Hub alone", verb(change.kind)),
+        ));
+        return found;
+    }
+    for (field, verdict) in change.fields.iter().zip(&verdict.fields) {
+        let Some(code) = code(verdict.says()) else { continue };
+        if !found.iter().any(|it| it.0 == code) {
+            let text = verdict.rule.map_or("", |rule| rule.because).to_owned();
+            found.push((code, Some(field.path.to_string()), text));
+        }
+    }
+    found
+}
+
+fn verb(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Added => "added",
+        ChangeKind::Removed => "removed",
+        ChangeKind::Modified => "changed",
+        ChangeKind::VersionBump => "has a new version",
+        ChangeKind::Renamed => "renamed",
+    }
+}
+
+/// Configs that write to one place, or run under one label.
+pub(crate) fn collisions(view: View<'_>) -> Vec<(Code, Address, String, Address)> {
+    let mut places: BTreeMap<(Code, String), Vec<Address>> = BTreeMap::new();
+    for config in &view.catalog.configs {
+        let mut add = |code, place: String| {
+            places.entry((code, place)).or_default().push(config.address.clone());
+        };
+        let resources = view.resources(&config.address);
+        if resources.contains(&Resource::Table)
+            && let Some(table) = config.output_table()
+        {
+            add(Code::NameCollision, format!("table {}", table.to_lowercase()));
+        }
+        if resources.contains(&Resource::Kv) {
+            add(Code::NameCollision, format!("KV dataset {}", config.batch_dataset()));
+        }
+        if resources.contains(&Resource::Stream) {
+            for label in labels(&config.address.name) {
+                add(Code::JobLabelCollision, format!("job label {label}"));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for ((code, place), configs) in places {
+        if let [first, others @ ..] = configs.as_slice() {
+            for other in others.iter().filter(|it| *it != first) {
+                found.push((
+                    code,
+                    other.clone(),
+                    format!("{place} is also that of {first}"),
+                    first.clone(),
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// What is left of a name in a job's label. Releases differ in which end they cut off.
+fn labels(name: &str) -> BTreeSet<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let label: Vec<char> =
+        name.to_lowercase().chars().map(|c| if fits(c) { c } else { '_' }).collect();
+    let cut = label.len().min(63);
+    let text = |part: &[char]| part.iter().collect::<String>();
+    [text(&label[..cut]) + "…", "…".to_owned() + &text(&label[label.len() - cut..])]
+        .map(|label| if cut < 63 { label.replace('…', "") } else { label })
+        .into_iter()
+        .collect()
+}

@@ -1,0 +1,418 @@
+//! A plan as a pull request comment.
+//!
+//! # Why
+//! What a reviewer must know stands outside the folds: the verdict, what breaks, what stays wrong.
+//! Everything else is one click away. All text from configs is code or inside fences, so nothing
+//! in it is Markdown.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::escape::cell;
+use super::escape::code;
+use super::escape::fenced;
+use super::escape::html;
+use super::graph;
+use super::outline::Block;
+use super::outline::Member;
+use super::outline::Quiet;
+use super::outline::outline;
+use super::sql;
+use super::words;
+use crate::model::name::Address;
+use crate::plan::contract::Columns;
+use crate::plan::contract::Field;
+use crate::plan::contract::Kind;
+use crate::plan::contract::Plan;
+use crate::plan::contract::Scope;
+use crate::plan::contract::Step;
+use crate::plan::contract::Trigger;
+use crate::plan::contract::Warning;
+
+/// More steps than this make a graph that nobody can read.
+const GRAPH_STEPS: usize = 30;
+
+/// A plan as Markdown.
+pub fn plan(plan: &Plan) -> String {
+    let outline = outline(plan);
+    let mut page = String::new();
+    heading(&mut page, plan);
+    warnings(&mut page, plan);
+    for block in &outline.blocks {
+        block_fold(&mut page, block);
+    }
+    removed(&mut page, plan);
+    steps(&mut page, plan);
+    quiet(&mut page, &outline.quiet);
+    files(&mut page, plan);
+    orphans(&mut page, plan);
+    let _ = writeln!(page, "<sub>digest {} · as of {}</sub>", code(&plan.digest), plan.as_of);
+    page
+}
+
+/// What differs between two commits as Markdown, without jobs.
+pub fn changes(plan: &Plan) -> String {
+    let outline = outline(plan);
+    let mut page = String::new();
+    let number = words::count(plan.changes.len(), "config");
+    let _ = writeln!(
+        page,
+        "### {number} differ between {} and {}\n",
+        code(&plan.base.rev),
+        code(&plan.head.rev)
+    );
+    for block in &outline.blocks {
+        let mut body = String::new();
+        block.fields.iter().for_each(|field| field_item(&mut body, field));
+        for member in &block.members {
+            let _ = writeln!(body, "\n{} {}\n", sign(member), address(member.config));
+            member
+                .change
+                .iter()
+                .for_each(|change| columns(&mut body, &change.columns, change.kind));
+        }
+        if block.members.iter().any(|member| member.change.is_some()) {
+            let _ = writeln!(page, "{body}");
+        }
+    }
+    removed(&mut page, plan);
+    quiet(&mut page, &outline.quiet);
+    files(&mut page, plan);
+    page
+}
+
+fn heading(page: &mut String, plan: &Plan) {
+    let short = |commit: &str| code(commit.get(..7).unwrap_or(commit));
+    let _ = writeln!(page, "### chronon-plan: {}\n", code(&plan.env));
+    let _ = writeln!(page, "**{}**\n", words::sentence(plan));
+    let (base, head) = (&plan.base, &plan.head);
+    let _ = writeln!(
+        page,
+        "{} at {} → {} at {}\n",
+        code(&base.rev),
+        short(&base.commit),
+        code(&head.rev),
+        short(&head.commit)
+    );
+}
+
+fn warnings(page: &mut String, plan: &Plan) {
+    for warning in &plan.warnings {
+        let severe = ["online-breaking", "history-not-rewritten"].contains(&warning.code.as_str());
+        let sign = if severe { "🛑" } else { "⚠️" };
+        let Warning { code: name, config, field, text, affects } = warning;
+        let _ = write!(page, "- {sign} **{name}** {}", address(config));
+        if let Some(field) = field {
+            let _ = write!(page, " · {}", code(field));
+        }
+        let _ = write!(page, "<br>{}", prose(text));
+        if !affects.is_empty() {
+            let _ = write!(page, "<br>hits {}", addresses(affects));
+        }
+        page.push('\n');
+    }
+    if !plan.warnings.is_empty() {
+        page.push('\n');
+    }
+}
+
+/// A sentence of ours that may quote names: everything that is not plainly prose becomes code.
+fn prose(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || " ,.;:()=-…'".contains(c);
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(|c| !plain(c)) {
+        let from = rest[..start].rfind(' ').map_or(0, |at| at + 1);
+        let end = rest[start..].find(' ').map_or(rest.len(), |at| start + at);
+        shown.push_str(&quiet_marks(&rest[..from]));
+        let word = rest[from..end].trim_matches('`');
+        let (word, after) = match word.strip_suffix(['.', ',', ';', ':']) {
+            Some(bare) => (bare.trim_end_matches('`'), &word[bare.len()..]),
+            None => (word, ""),
+        };
+        shown.push_str(&code(word));
+        shown.push_str(after);
+        rest = &rest[end..];
+    }
+    shown + &quiet_marks(rest)
+}
+
+/// Prose in which a web address or a list marker would still be Markdown.
+fn quiet_marks(text: &str) -> String {
+    text.replace(':', "&#58;").replace("www.", "www&#46;")
+}
+
+fn address(address: &Address) -> String {
+    code(&address.to_string())
+}
+
+fn addresses(addresses: &[Address]) -> String {
+    addresses.iter().map(address).collect::<Vec<_>>().join(", ")
+}
+
+fn fold(page: &mut String, summary: &str, body: &str) {
+    let _ = writeln!(
+        page,
+        "<details><summary>{summary}</summary>\n\n{}\n</details>\n",
+        body.trim_end_matches('\n')
+    );
+}
+
+fn block_fold(page: &mut String, block: &Block<'_>) {
+    let mut body = String::new();
+    for field in &block.fields {
+        field_item(&mut body, field);
+    }
+    if !block.upstream.is_empty() {
+        let list: Vec<String> = block.upstream.iter().map(|it| address(it)).collect();
+        let _ = writeln!(body, "- reads the table of {}, which changes", list.join(", "));
+    }
+    for reason in &block.reasons {
+        let _ = writeln!(body, "- {}", prose(reason));
+    }
+    for member in &block.members {
+        member_part(&mut body, block, member);
+    }
+    let summary = match block.members.as_slice() {
+        [member] => {
+            format!("{} {}{}", sign(member), html(&member.config.to_string()), jobs(&member.steps))
+        }
+        [first, ..] => {
+            let number = words::count(block.members.len(), "config");
+            let how =
+                if block.fields.is_empty() { "need jobs for one reason" } else { "changed alike" };
+            format!("{} {number} {how}", sign(first))
+        }
+        [] => return,
+    };
+    fold(page, &summary, &body);
+}
+
+fn sign(member: &Member<'_>) -> &'static str {
+    match member.change.map(|change| change.kind) {
+        Some(Kind::Added) => "➕",
+        Some(Kind::Removed) => "➖",
+        Some(Kind::VersionBump | Kind::Renamed) => "⏭️",
+        Some(Kind::Modified) => "✏️",
+        None => "⬆️",
+    }
+}
+
+fn jobs(steps: &[&Step]) -> String {
+    let modes: Vec<&str> = steps.iter().map(|step| step.mode.as_str()).collect();
+    if modes.is_empty() { " · no job".to_owned() } else { format!(" · {}", modes.join(", ")) }
+}
+
+fn field_item(body: &mut String, field: &Field) {
+    let because = prose(&field.because);
+    let path = code(&field.path);
+    let text = |value: &Option<Value>| value.as_ref().and_then(|it| it.as_str().map(str::to_owned));
+    let value = |value: &Option<Value>| code(&words::value(value.as_ref()));
+    let what = match (&field.before, &field.after) {
+        _ if field.hidden => format!("{path} changed, values hidden"),
+        _ if field.reordered => format!("{path} in another order"),
+        (None, Some(Value::Array(_) | Value::Object(_))) => format!("{path} added"),
+        (Some(Value::Array(_) | Value::Object(_)), None) => format!("{path} removed"),
+        (None, Some(_)) => format!("{path} added: {}", value(&field.after)),
+        (Some(_), None) => format!("{path} removed: {}", value(&field.before)),
+        (Some(_), Some(_)) if field.sql => path,
+        _ => format!("{path}: {} → {}", value(&field.before), value(&field.after)),
+    };
+    let _ = writeln!(body, "- {what} — {because}");
+    if let (true, Some(before), Some(after)) = (field.sql, text(&field.before), text(&field.after))
+    {
+        let _ = writeln!(body, "\n{}", fenced("diff", &sql::lines(&before, &after)));
+    }
+}
+
+fn member_part(body: &mut String, block: &Block<'_>, member: &Member<'_>) {
+    if block.members.len() > 1 {
+        let _ = writeln!(body, "\n{} {}\n", sign(member), address(member.config));
+    }
+    if let Some(change) = member.change {
+        if let Some(from) = &change.from {
+            let _ = writeln!(body, "- replaces {}", address(from));
+        }
+        columns(body, &change.columns, change.kind);
+        if !change.downstream.is_empty() {
+            let _ = writeln!(body, "- downstream: {}", addresses(&change.downstream));
+        }
+    } else {
+        body.push_str("- its file is unchanged\n");
+    }
+    for step in &member.steps {
+        let _ = writeln!(body, "- **{}**{}", words::step(step), notes(step));
+        if let Some(manual) = &step.manual {
+            let _ = writeln!(body, "  - by hand: {}", prose(manual));
+        }
+    }
+}
+
+fn notes(step: &Step) -> String {
+    let mut notes = String::new();
+    if step.trigger == Trigger::Schedule {
+        notes.push_str(" (by the scheduler, once there is a day of logs)");
+    }
+    if step.scope == Scope::Pending {
+        notes.push_str(" (pending: merged before, never applied)");
+    }
+    notes
+}
+
+fn columns(body: &mut String, columns: &Columns, kind: Kind) {
+    let codes = |names: &[String]| names.iter().map(|it| code(it)).collect::<Vec<_>>().join(", ");
+    let mut list = |what: &str, names: &[String]| {
+        if !names.is_empty() {
+            let _ = writeln!(body, "- columns {what}: {}", codes(names));
+        }
+    };
+    list("added", &columns.added);
+    list("removed", &columns.removed);
+    if matches!(kind, Kind::Modified | Kind::VersionBump) {
+        list("with other values", &columns.changed);
+    }
+    for renamed in &columns.renamed {
+        let _ = writeln!(body, "- column {} renamed to {}", code(&renamed.from), code(&renamed.to));
+    }
+}
+
+fn removed(page: &mut String, plan: &Plan) {
+    let gone: Vec<Address> = plan
+        .changes
+        .iter()
+        .filter(|it| it.kind == Kind::Removed)
+        .map(|it| it.config.clone())
+        .collect();
+    if !gone.is_empty() {
+        let body: String = gone.iter().map(|it| format!("- {}\n", address(it))).collect();
+        fold(page, &format!("➖ {} removed", words::count(gone.len(), "config")), &body);
+    }
+}
+
+/// Every step in order, with its command.
+fn steps(page: &mut String, plan: &Plan) {
+    if plan.steps.is_empty() {
+        return;
+    }
+    let mut body = String::new();
+    if plan.steps.len() <= GRAPH_STEPS {
+        let _ = writeln!(body, "{}", fenced("mermaid", graph::steps_mermaid(plan).trim_end()));
+    }
+    body.push_str("| # | job | config | days | after |\n|---|---|---|---|---|\n");
+    let number = |id: &String| {
+        plan.steps.iter().position(|step| step.id == *id).map(|at| (at + 1).to_string())
+    };
+    for (at, step) in plan.steps.iter().enumerate() {
+        let after: Vec<String> = step.after.iter().filter_map(number).collect();
+        let days = step.range.as_ref().map(words::days).unwrap_or_default();
+        let config = cell(&step.config.to_string());
+        let _ = writeln!(
+            body,
+            "| {} | {} | {config} | {days} | {} |",
+            at + 1,
+            step.mode,
+            after.join(", ")
+        );
+    }
+    let commands: Vec<String> =
+        plan.steps.iter().filter(|it| !it.argv.is_empty()).map(|it| shell(&it.argv)).collect();
+    let _ = writeln!(body, "\n{}", fenced("sh", &commands.join("\n")));
+    fold(
+        page,
+        &format!("{} in order, with commands", words::count(plan.steps.len(), "step")),
+        &body,
+    );
+}
+
+/// A command as a shell takes it.
+fn shell(argv: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,+@%".contains(c);
+    let quote = |word: &String| {
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    };
+    argv.iter().map(quote).collect::<Vec<_>>().join(" ").replace('\n', "\\n")
+}
+
+fn quiet(page: &mut String, quiet: &[Quiet<'_>]) {
+    if quiet.is_empty() {
+        return;
+    }
+    let mut body = String::new();
+    for group in quiet {
+        let hidden = if group.hidden { ", values hidden" } else { "" };
+        let number = words::count(group.configs.len(), "config");
+        let _ =
+            writeln!(body, "- {} in {number}{hidden}: {}", code(&group.path), prose(group.because));
+        if let Some(field) = group.values.filter(|field| !field.hidden && !field.sql) {
+            let value = |value: &Option<Value>| code(&words::value(value.as_ref()));
+            let _ = writeln!(body, "  - {} → {}", value(&field.before), value(&field.after));
+        }
+        let list: Vec<String> = group.configs.iter().map(|it| address(it)).collect();
+        let _ = writeln!(body, "  - {}", list.join(", "));
+    }
+    fold(page, "Changed, no job needed", &body);
+}
+
+fn files(page: &mut String, plan: &Plan) {
+    let mut body = String::new();
+    for file in &plan.skipped_files {
+        let place =
+            if file.line > 0 { format!(":{}:{}", file.line, file.column) } else { String::new() };
+        let _ = writeln!(
+            body,
+            "- left out {} at {}: {}",
+            code(&format!("{}{place}", file.path)),
+            file.side,
+            prose(&file.what)
+        );
+    }
+    for file in &plan.other_files {
+        let verb = match file.kind {
+            Kind::Added => "added",
+            Kind::Removed => "removed",
+            Kind::Modified | Kind::VersionBump | Kind::Renamed => "changed",
+        };
+        let _ = writeln!(body, "- {} {verb}: {}", code(&file.path), prose(&file.why));
+    }
+    if !body.is_empty() {
+        let title = if plan.skipped_files.is_empty() {
+            "Other files"
+        } else {
+            "⚠️ Files that cannot be read were left out"
+        };
+        fold(page, title, &body);
+    }
+}
+
+fn orphans(page: &mut String, plan: &Plan) {
+    if plan.orphans.is_empty() {
+        return;
+    }
+    let mut body = String::new();
+    for orphan in &plan.orphans {
+        let _ = writeln!(body, "- {} of {}", code(&orphan.what), address(&orphan.config));
+        if !orphan.remove_with.is_empty() {
+            let _ = writeln!(body, "\n{}", fenced("sh", &orphan.remove_with.join("\n")));
+        }
+    }
+    let number = words::count(plan.orphans.len(), "thing");
+    fold(page, &format!("{number} left behind; nothing removes it by itself"), &body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_keeps_words_and_makes_everything_else_code() {
+        assert_eq!(prose("it reads `a_b`, twice"), "it reads `a_b`, twice");
+        assert_eq!(prose("see @me <b>"), "see `@me` `<b>`");
+        assert_eq!(prose("a https://x.y b"), "a `https://x.y` b");
+        assert_eq!(prose("new GroupBy"), "new GroupBy");
+    }
+}

@@ -1,0 +1,196 @@
+//! Differences within SQL, so that a reviewer sees the words that changed.
+
+use std::time::Duration;
+
+use similar::Algorithm;
+use similar::ChangeTag;
+use similar::TextDiff;
+
+/// A run of SQL that both sides have, or one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    Same(String),
+    Before(String),
+    After(String),
+}
+
+/// How much of an unchanged run is shown on each side of a change.
+const CONTEXT: usize = 32;
+
+/// A safety net: a diff that takes longer is cut short and stays correct, if not minimal.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// The words that differ, in the order of the text; long unchanged runs are cut in the middle.
+pub(super) fn words(before: &str, after: &str) -> Vec<Run> {
+    let (old, new) = (tokens(before), tokens(after));
+    let diff = TextDiff::configure()
+        .algorithm(Algorithm::Patience)
+        .timeout(DEADLINE)
+        .diff_slices(&old, &new);
+    let mut runs: Vec<Run> = Vec::new();
+    for change in diff.iter_all_changes() {
+        let text = change.value();
+        match (change.tag(), runs.last_mut()) {
+            (ChangeTag::Equal, Some(Run::Same(run)))
+            | (ChangeTag::Delete, Some(Run::Before(run)))
+            | (ChangeTag::Insert, Some(Run::After(run))) => run.push_str(text),
+            (ChangeTag::Equal, _) => runs.push(Run::Same(text.to_owned())),
+            (ChangeTag::Delete, _) => runs.push(Run::Before(text.to_owned())),
+            (ChangeTag::Insert, _) => runs.push(Run::After(text.to_owned())),
+        }
+    }
+    let last = runs.len().saturating_sub(1);
+    for (at, run) in runs.iter_mut().enumerate() {
+        if let Run::Same(text) = run {
+            *text = shortened(text, at > 0, at < last);
+        }
+    }
+    runs
+}
+
+/// An unchanged run, cut where nothing near it changed.
+fn shortened(text: &str, follows: bool, precedes: bool) -> String {
+    let count = text.chars().count();
+    let kept = CONTEXT * (usize::from(follows) + usize::from(precedes));
+    if count <= kept + 3 {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(if follows { CONTEXT } else { 0 }).collect();
+    let tail: String = text.chars().skip(count - if precedes { CONTEXT } else { 0 }).collect();
+    format!("{head}…{tail}")
+}
+
+/// Names, numbers, runs of white space, and single other characters.
+fn tokens(sql: &str) -> Vec<&str> {
+    let class = |c: char| match c {
+        c if c.is_alphanumeric() || c == '_' => 0,
+        c if c.is_whitespace() => 1,
+        _ => 2,
+    };
+    let mut tokens = Vec::new();
+    let mut start = 0;
+    let mut last = None;
+    for (at, c) in sql.char_indices() {
+        let now = class(c);
+        if last.is_some_and(|last| last != now || now == 2) {
+            tokens.push(&sql[start..at]);
+            start = at;
+        }
+        last = Some(now);
+    }
+    if start < sql.len() {
+        tokens.push(&sql[start..]);
+    }
+    tokens
+}
+
+/// A line-by-line diff, after breaking SQL that stands on one line before its clauses.
+pub(super) fn lines(before: &str, after: &str) -> String {
+    let (before, after) = (clauses(before), clauses(after));
+    let diff = TextDiff::configure()
+        .algorithm(Algorithm::Patience)
+        .timeout(DEADLINE)
+        .diff_lines(&before, &after);
+    let mut shown = String::new();
+    let groups = diff.grouped_ops(2);
+    for (at, group) in groups.iter().enumerate() {
+        if at > 0 {
+            shown.push_str("  …\n");
+        }
+        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let sign = match change.tag() {
+                ChangeTag::Equal => ' ',
+                ChangeTag::Delete => '-',
+                ChangeTag::Insert => '+',
+            };
+            shown.push(sign);
+            shown.push(' ');
+            shown.push_str(change.value().trim_end_matches('\n'));
+            shown.push('\n');
+        }
+    }
+    shown.trim_end_matches('\n').to_owned()
+}
+
+/// Words before which SQL on one line is broken.
+const CLAUSES: [&str; 13] = [
+    " FROM ",
+    " WHERE ",
+    " GROUP BY ",
+    " ORDER BY ",
+    " HAVING ",
+    " LEFT JOIN ",
+    " INNER JOIN ",
+    " JOIN ",
+    " UNION ",
+    " AND ",
+    " OR ",
+    " LIMIT ",
+    ", ",
+];
+
+fn clauses(sql: &str) -> String {
+    let sql = sql.trim();
+    if sql.contains('\n') {
+        return format!("{sql}\n");
+    }
+    let upper = sql.to_ascii_uppercase();
+    let mut broken = String::with_capacity(sql.len() + 16);
+    let mut at = 0;
+    while at < sql.len() {
+        let rest = &upper[at..];
+        if let Some(clause) = CLAUSES.iter().find(|clause| rest.starts_with(**clause)) {
+            if *clause == ", " {
+                broken.push_str(",\n  ");
+                at += 2;
+            } else {
+                broken.push('\n');
+                let word = clause.len() - 1;
+                broken.push_str(&sql[at + 1..at + word]);
+                at += word;
+            }
+        } else {
+            let c = sql[at..].chars().next().unwrap_or(' ');
+            broken.push(c);
+            at += c.len_utf8();
+        }
+    }
+    broken.push('\n');
+    broken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_words_that_differ_are_marked() {
+        let runs = words("CAST(ms AS BIGINT)", "CAST(ms AS INT)");
+        let expected = [
+            Run::Same("CAST(ms AS ".to_owned()),
+            Run::Before("BIGINT".to_owned()),
+            Run::After("INT".to_owned()),
+            Run::Same(")".to_owned()),
+        ];
+        assert_eq!(runs, expected);
+    }
+
+    #[test]
+    fn sql_on_one_line_is_compared_clause_by_clause() {
+        let shown = lines(
+            "SELECT a, SUM(b) AS b FROM t WHERE x = 1 AND y = 2",
+            "SELECT a, SUM(b) AS b FROM t WHERE x = 1 AND y = 3",
+        );
+        assert_eq!(shown, "  FROM t\n  WHERE x = 1\n- AND y = 2\n+ AND y = 3");
+    }
+
+    #[test]
+    fn nothing_is_lost_but_the_middle_of_unchanged_runs() {
+        let long = "x".repeat(500);
+        let runs = words(&format!("{long} a"), &format!("{long} b"));
+        assert!(
+            matches!(&runs[0], Run::Same(text) if text.starts_with('…') && text.chars().count() == 33)
+        );
+        assert!(lines("", "SELECT 1").contains("+ SELECT 1"));
+    }
+}

@@ -1,0 +1,539 @@
+//! A plan for people at a terminal, and for logs.
+//!
+//! # Why
+//! Worst first: what breaks and what stays wrong stands above everything. Then one block per
+//! cause, each config under one headline, and what needs no job counted below. The last line is
+//! always the same sentence.
+
+use std::fmt::Write;
+
+use comfy_table::ContentArrangement;
+use comfy_table::Table;
+use serde_json::Value;
+
+use super::Style;
+use super::escape::visible;
+use super::outline::Block;
+use super::outline::Member;
+use super::outline::Outline;
+use super::outline::Quiet;
+use super::outline::outline;
+use super::sql;
+use super::sql::Run;
+use super::words;
+use crate::model::name::Address;
+use crate::plan::contract::Change;
+use crate::plan::contract::Columns;
+use crate::plan::contract::Field;
+use crate::plan::contract::Kind;
+use crate::plan::contract::Plan;
+use crate::plan::contract::Scope;
+use crate::plan::contract::Step;
+use crate::plan::contract::Trigger;
+
+/// The colours there are, as terminals number them.
+#[derive(Clone, Copy)]
+enum Paint {
+    Bold,
+    Dim,
+    Red,
+    Green,
+    Yellow,
+}
+
+/// A plan as text.
+pub fn plan(plan: &Plan, style: Style) -> String {
+    let mut page = Page { style, text: String::new() };
+    let outline = outline(plan);
+    page.heading(plan);
+    if !style.changes_only {
+        page.warnings(plan);
+    }
+    page.blocks(&outline);
+    page.removed(&outline);
+    page.quiet(&outline.quiet);
+    page.files(plan);
+    if style.changes_only {
+        page.closing(&differences(plan));
+    } else {
+        page.orphans(plan);
+        page.order(plan);
+        page.line(0, &page.paint(Paint::Dim, &format!("digest {}", plan.digest)));
+        page.closing(&words::sentence(plan));
+    }
+    page.text
+}
+
+/// The closing line of a comparison that plans nothing.
+fn differences(plan: &Plan) -> String {
+    format!(
+        "{} differ between {} and {}.",
+        words::count(plan.changes.len(), "config"),
+        visible(&plan.base.rev),
+        visible(&plan.head.rev)
+    )
+}
+
+struct Page {
+    style: Style,
+    text: String,
+}
+
+impl Page {
+    fn paint(&self, paint: Paint, text: &str) -> String {
+        let code = match paint {
+            Paint::Bold => "1",
+            Paint::Dim => "2",
+            Paint::Red => "31",
+            Paint::Green => "32",
+            Paint::Yellow => "33",
+        };
+        if self.style.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// A line, indented; broken at spaces where the terminal ends.
+    fn line(&mut self, indent: usize, text: &str) {
+        let room = self.style.width.map(|width| width.saturating_sub(indent).max(24));
+        let mut first = true;
+        for part in wrapped(text, room) {
+            let more = if first { 0 } else { 2 };
+            let _ = writeln!(self.text, "{:1$}{part}", "", indent + more);
+            first = false;
+        }
+    }
+
+    fn section(&mut self, title: &str) {
+        self.text.push('\n');
+        let title = self.paint(Paint::Bold, title);
+        self.line(0, &title);
+    }
+
+    fn heading(&mut self, plan: &Plan) {
+        let side = |side: &crate::plan::contract::Side| {
+            let short = side.commit.get(..7).unwrap_or(&side.commit);
+            if side.rev.starts_with(short) {
+                short.to_owned()
+            } else {
+                format!("{} ({short})", visible(&side.rev))
+            }
+        };
+        let (base, head) = (side(&plan.base), side(&plan.head));
+        let env = self.paint(Paint::Bold, &visible(&plan.env));
+        let as_of =
+            if self.style.changes_only { String::new() } else { format!(", as of {}", plan.as_of) };
+        self.line(0, &format!("chronon-plan {env}: {base} → {head}{as_of}"));
+    }
+
+    fn warnings(&mut self, plan: &Plan) {
+        if plan.warnings.is_empty() {
+            return;
+        }
+        self.section("Warnings");
+        for warning in &plan.warnings {
+            let severe =
+                ["online-breaking", "history-not-rewritten"].contains(&warning.code.as_str());
+            let code = self.paint(if severe { Paint::Red } else { Paint::Yellow }, &warning.code);
+            self.line(2, &format!("! {code}  {}", name(&warning.config)));
+            let field = warning
+                .field
+                .as_ref()
+                .map(|field| format!("{}: ", visible(field)))
+                .unwrap_or_default();
+            self.line(6, &format!("{field}{}", visible(&warning.text)));
+            if !warning.affects.is_empty() {
+                self.line(6, &format!("hits {}", names(&warning.affects)));
+            }
+        }
+    }
+
+    fn blocks(&mut self, outline: &Outline<'_>) {
+        if !outline.blocks.is_empty() {
+            self.section(if self.style.changes_only {
+                "Differences"
+            } else {
+                "Changes and the jobs they need"
+            });
+        }
+        for block in &outline.blocks {
+            self.block(block);
+        }
+    }
+
+    fn block(&mut self, block: &Block<'_>) {
+        let indent = if block.members.len() > 1 {
+            let number = words::count(block.members.len(), "config");
+            let title = match (block.fields.is_empty(), block.upstream.is_empty()) {
+                (true, false) => format!("{number} read a table that changes"),
+                (true, true) => number,
+                (false, _) => format!("{number} changed alike"),
+            };
+            self.line(2, &self.paint(Paint::Bold, &title));
+            self.causes(block, 6);
+            4
+        } else {
+            2
+        };
+        for member in &block.members {
+            self.member(block, member, indent);
+        }
+    }
+
+    fn member(&mut self, block: &Block<'_>, member: &Member<'_>, indent: usize) {
+        let change = member.change;
+        let (sign, paint) = match change.map(|change| change.kind) {
+            Some(Kind::Added) => ("+", Paint::Green),
+            Some(Kind::Removed) => ("-", Paint::Red),
+            Some(Kind::VersionBump | Kind::Renamed) => ("»", Paint::Yellow),
+            Some(Kind::Modified) => ("~", Paint::Yellow),
+            None => ("^", Paint::Dim),
+        };
+        let sign = self.paint(paint, sign);
+        let named = self.paint(Paint::Bold, &name(member.config));
+        self.line(indent, &format!("{sign} {named}{}", remark(member)));
+        if block.members.len() == 1 {
+            self.causes(block, indent + 4);
+        }
+        if let Some(change) = change {
+            self.columns(&change.columns, change.kind, indent + 4);
+        }
+        if !self.style.changes_only {
+            self.steps(&member.steps, indent + 4);
+            if let Some(change) = change.filter(|it| !it.downstream.is_empty()) {
+                self.line(indent + 4, &format!("downstream: {}", names(&change.downstream)));
+            }
+        }
+    }
+
+    fn causes(&mut self, block: &Block<'_>, indent: usize) {
+        for field in &block.fields {
+            self.field(field, indent);
+        }
+        if !block.upstream.is_empty() {
+            let list: Vec<String> = block.upstream.iter().map(|it| name(it)).collect();
+            self.line(indent, &format!("reads the table of {}, which changes", list.join(", ")));
+        }
+        let kind = block.members[0].change.map(|change| change.kind);
+        if kind != Some(Kind::Added) {
+            for reason in &block.reasons {
+                self.line(indent, &visible(reason));
+            }
+        }
+    }
+
+    fn field(&mut self, field: &Field, indent: usize) {
+        let path = visible(&field.path);
+        let because = if self.style.changes_only {
+            String::new()
+        } else {
+            format!("  ({})", visible(&field.because))
+        };
+        let text =
+            |value: &Option<Value>| value.as_ref().and_then(|it| it.as_str().map(str::to_owned));
+        match (&field.before, &field.after) {
+            _ if field.hidden => {
+                self.line(indent, &format!("{path} changed, values hidden{because}"))
+            }
+            _ if field.reordered => self.line(indent, &format!("{path} in another order{because}")),
+            (None, Some(after)) => {
+                let sign = self.paint(Paint::Green, "+");
+                self.line(indent, &format!("{sign} {path}{}{because}", brief(after)));
+            }
+            (Some(before), None) => {
+                let sign = self.paint(Paint::Red, "-");
+                self.line(indent, &format!("{sign} {path}{}{because}", brief(before)));
+            }
+            (before, after) => {
+                let (old, new) = (text(before), text(after));
+                let shown = match (field.sql, old, new) {
+                    (true, Some(old), Some(new)) => self.marked(&sql::words(&old, &new)),
+                    _ => format!(
+                        "{} → {}",
+                        words::value(before.as_ref()),
+                        words::value(after.as_ref())
+                    ),
+                };
+                self.line(indent, &format!("{path}{because}"));
+                self.line(indent + 2, &shown);
+            }
+        }
+    }
+
+    fn marked(&self, runs: &[Run]) -> String {
+        let mut shown = String::new();
+        for run in runs {
+            match run {
+                Run::Same(text) => shown.push_str(&visible(text)),
+                Run::Before(text) => {
+                    shown.push_str(&self.paint(Paint::Red, &format!("[-{}-]", visible(text))))
+                }
+                Run::After(text) => {
+                    shown.push_str(&self.paint(Paint::Green, &format!("{{+{}+}}", visible(text))))
+                }
+            }
+        }
+        shown
+    }
+
+    fn columns(&mut self, columns: &Columns, kind: Kind, indent: usize) {
+        let mut parts = Vec::new();
+        let mut list = |paint: Paint, sign: &str, columns: &[String]| {
+            if !columns.is_empty() {
+                let all: Vec<String> = columns.iter().map(|it| visible(it)).collect();
+                parts.push(self.paint(paint, &format!("{sign} {}", all.join(", "))));
+            }
+        };
+        list(Paint::Green, "+", &columns.added);
+        list(Paint::Red, "-", &columns.removed);
+        if kind == Kind::Modified || kind == Kind::VersionBump {
+            list(Paint::Yellow, "~", &columns.changed);
+        }
+        let renamed: Vec<String> =
+            columns.renamed.iter().map(|it| format!("{} → {}", it.from, it.to)).collect();
+        list(Paint::Yellow, "renamed", &renamed);
+        if !parts.is_empty() {
+            self.line(indent, &format!("columns {}", parts.join("; ")));
+        }
+    }
+
+    fn steps(&mut self, steps: &[&Step], indent: usize) {
+        if steps.is_empty() {
+            self.line(indent, "no job: it keeps no table, dataset or streaming job of its own");
+        }
+        for group in grouped(steps) {
+            let modes: Vec<String> = group.iter().map(|step| words::step(step)).collect();
+            let mut shown = modes.join(" → ");
+            if group.iter().all(|step| step.trigger == Trigger::Schedule) {
+                shown.push_str("  (by the scheduler, once there is a day of logs)");
+            }
+            if group.iter().any(|step| step.scope == Scope::Pending) {
+                shown.push_str("  (pending: merged before, never applied)");
+            }
+            let arrow = self.paint(Paint::Green, "▸");
+            self.line(indent, &format!("{arrow} {shown}"));
+            for manual in group.iter().filter_map(|step| step.manual.as_ref()) {
+                self.line(indent + 2, &format!("by hand: {}", visible(manual)));
+            }
+        }
+    }
+
+    fn removed(&mut self, outline: &Outline<'_>) {
+        if outline.removed.is_empty() {
+            return;
+        }
+        self.section("Removed");
+        for change in &outline.removed {
+            let sign = self.paint(Paint::Red, "-");
+            self.line(2, &format!("{sign} {}", name(&change.config)));
+        }
+    }
+
+    fn quiet(&mut self, quiet: &[Quiet<'_>]) {
+        if quiet.is_empty() {
+            return;
+        }
+        self.section(if self.style.changes_only {
+            "Bookkeeping and settings"
+        } else {
+            "Changed, no job needed"
+        });
+        for group in quiet {
+            let number = words::count(group.configs.len(), "config");
+            let hidden = if group.hidden { ", values hidden" } else { "" };
+            self.line(
+                2,
+                &format!(
+                    "{} in {number}{hidden}: {}",
+                    visible(&group.path),
+                    visible(group.because)
+                ),
+            );
+            if let Some(field) = group.values.filter(|field| !field.hidden && !field.sql) {
+                let (before, after) = (field.before.as_ref(), field.after.as_ref());
+                self.line(6, &format!("{} → {}", words::value(before), words::value(after)));
+            }
+            let configs: Vec<Address> = group.configs.iter().map(|it| (*it).clone()).collect();
+            self.line(6, &self.paint(Paint::Dim, &names(&configs)));
+        }
+    }
+
+    fn files(&mut self, plan: &Plan) {
+        if !plan.skipped_files.is_empty() {
+            self.section("Left out: these files cannot be read");
+        }
+        for file in &plan.skipped_files {
+            let place = if file.line > 0 {
+                format!(":{}:{}", file.line, file.column)
+            } else {
+                String::new()
+            };
+            self.line(
+                2,
+                &format!(
+                    "{}{place}: {} (at {})",
+                    visible(&file.path),
+                    visible(&file.what),
+                    file.side
+                ),
+            );
+        }
+        if !plan.other_files.is_empty() {
+            self.section("Other files");
+        }
+        for file in &plan.other_files {
+            let verb = match file.kind {
+                Kind::Added => "added",
+                Kind::Removed => "removed",
+                Kind::Modified | Kind::VersionBump | Kind::Renamed => "changed",
+            };
+            self.line(2, &format!("{} {verb}: {}", visible(&file.path), file.why));
+        }
+    }
+
+    fn orphans(&mut self, plan: &Plan) {
+        if plan.orphans.is_empty() {
+            return;
+        }
+        self.section("Left behind; nothing removes it by itself");
+        for orphan in &plan.orphans {
+            self.line(2, &format!("{} of {}", visible(&orphan.what), name(&orphan.config)));
+            for command in &orphan.remove_with {
+                // A command is copied, so it is never broken.
+                let _ = writeln!(self.text, "      {}", self.paint(Paint::Dim, &visible(command)));
+            }
+        }
+    }
+
+    /// Every step, numbered, with what it waits for.
+    fn order(&mut self, plan: &Plan) {
+        if plan.steps.is_empty() {
+            self.text.push('\n');
+            return;
+        }
+        self.section("Order");
+        let number = |id: &String| {
+            plan.steps.iter().position(|step| step.id == *id).map(|at| (at + 1).to_string())
+        };
+        let mut table = Table::new();
+        table
+            .load_style(comfy_table::presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic);
+        match self.style.width {
+            Some(width) => table.set_width(u16::try_from(width).unwrap_or(u16::MAX)),
+            None => table.set_width(u16::MAX),
+        };
+        for (at, step) in plan.steps.iter().enumerate() {
+            let after: Vec<String> = step.after.iter().filter_map(number).collect();
+            let after = if after.is_empty() {
+                String::new()
+            } else {
+                format!("after {}", after.join(", "))
+            };
+            table.add_row([(at + 1).to_string(), step.mode.clone(), name(&step.config), after]);
+        }
+        for row in table.to_string().lines() {
+            let _ = writeln!(self.text, " {}", row.trim_end());
+        }
+        self.text.push('\n');
+    }
+
+    fn closing(&mut self, sentence: &str) {
+        let sentence = self.paint(Paint::Bold, sentence);
+        let _ = writeln!(self.text, "{sentence}");
+    }
+}
+
+/// What a headline adds to the name.
+fn remark(member: &Member<'_>) -> String {
+    match member.change {
+        None => "  (its file is unchanged)".to_owned(),
+        Some(Change { kind: Kind::Added, .. }) => "  (new)".to_owned(),
+        Some(Change { kind: Kind::VersionBump | Kind::Renamed, from: Some(from), .. }) => {
+            format!("  (replaces {})", name(from))
+        }
+        Some(_) => String::new(),
+    }
+}
+
+/// A small value, for behind a path; nothing for large ones.
+fn brief(value: &Value) -> String {
+    match value {
+        Value::Array(_) | Value::Object(_) => String::new(),
+        value => format!(" {}", words::value(Some(value))),
+    }
+}
+
+/// Steps that follow each other on one line; others on lines of their own.
+fn grouped<'a>(steps: &[&'a Step]) -> Vec<Vec<&'a Step>> {
+    let mut groups: Vec<Vec<&Step>> = Vec::new();
+    for step in steps {
+        let follows = |group: &&mut Vec<&Step>| {
+            let chained = step.range.is_none() && step.rewrite.is_none() && step.manual.is_none();
+            chained
+                && group
+                    .last()
+                    .is_some_and(|last| last.manual.is_none() && step.after.contains(&last.id))
+        };
+        match groups.last_mut().filter(follows) {
+            Some(group) => group.push(step),
+            None => groups.push(vec![step]),
+        }
+    }
+    groups
+}
+
+fn name(address: &Address) -> String {
+    visible(&address.to_string())
+}
+
+fn names(addresses: &[Address]) -> String {
+    addresses.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// Text broken at spaces into lines of at most `room` characters, colours not counted; a word
+/// that is longer stands alone.
+fn wrapped(text: &str, room: Option<usize>) -> Vec<String> {
+    let Some(room) = room else { return vec![text.to_owned()] };
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut used = 0;
+    for word in text.split(' ') {
+        let length = shown_length(word);
+        let limit = if lines.is_empty() { room } else { room.saturating_sub(2) };
+        if used > 0 && used + 1 + length > limit {
+            lines.push(std::mem::take(&mut line));
+            used = 0;
+        }
+        if used > 0 {
+            line.push(' ');
+            used += 1;
+        }
+        line.push_str(word);
+        // Leading spaces are part of the line.
+        used += length.max(usize::from(word.is_empty()));
+    }
+    lines.push(line);
+    lines
+}
+
+fn shown_length(text: &str) -> usize {
+    let mut escaped = false;
+    let counts = |c: char| {
+        let counted = !escaped && c != '\x1b';
+        escaped = if escaped { c != 'm' } else { c == '\x1b' };
+        counted
+    };
+    text.chars().filter(|c| *c != '\0').map(counts).filter(|it| *it).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_at_spaces_and_colours_take_no_room() {
+        assert_eq!(wrapped("aaa bbb ccc", Some(7)), ["aaa bbb", "ccc"]);
+        assert_eq!(wrapped("a-very-long-word b", Some(5)), ["a-very-long-word", "b"]);
+        assert_eq!(wrapped("\x1b[31maaa\x1b[0m bbb", Some(7)), ["\x1b[31maaa\x1b[0m bbb"]);
+        assert_eq!(wrapped("anything at all", None), ["anything at all"]);
+    }
+}

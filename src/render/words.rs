@@ -1,0 +1,133 @@
+//! Small words: plurals, dates, values, the summary line.
+
+use serde_json::Value;
+
+use super::escape::visible;
+use crate::plan::contract::Plan;
+use crate::plan::contract::Range;
+use crate::plan::contract::Rewrite;
+use crate::plan::contract::Step;
+use crate::plan::modes::MODES;
+use crate::plan::warning::CODES;
+
+/// `1 step`, `2 steps`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", thousands(number)) }
+}
+
+/// A number as people read it.
+pub(super) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// The last line of every plan. Its form is frozen: scripts match it.
+pub fn sentence(plan: &Plan) -> String {
+    let summary = &plan.summary;
+    if plan.is_empty() {
+        let more = if summary.changed > 0 {
+            format!("{} changed, none needs a job", count(summary.changed, "config"))
+        } else {
+            "no changes".to_owned()
+        };
+        return format!(
+            "Plan: nothing to do, {more}. {} unchanged.{}",
+            thousands(summary.unchanged),
+            incomplete(plan)
+        );
+    }
+    let modes = MODES.iter().filter_map(|mode| {
+        let number = summary.by_mode.get(mode.name)?;
+        Some(format!("{} {}", thousands(*number), mode.name))
+    });
+    let modes = modes.collect::<Vec<_>>().join(", ");
+    let days = usize::try_from(summary.backfill_days).unwrap_or(0);
+    let days =
+        if days > 0 { format!(", {} to backfill", count(days, "day")) } else { String::new() };
+    let warnings = CODES.iter().filter_map(|row| {
+        let number = summary.warnings.get(row.1)?;
+        Some(format!("{} {}", thousands(*number), row.1))
+    });
+    let warnings = warnings.collect::<Vec<_>>().join(", ");
+    let warnings = if warnings.is_empty() { "no warnings".to_owned() } else { warnings };
+    format!(
+        "Plan: {} ({modes}){days}; {warnings}. {} unchanged.{}",
+        count(summary.steps, "step"),
+        thousands(summary.unchanged),
+        incomplete(plan)
+    )
+}
+
+fn incomplete(plan: &Plan) -> &'static str {
+    if plan.complete { "" } else { " INCOMPLETE." }
+}
+
+/// The days of a backfill.
+pub(super) fn days(range: &Range) -> String {
+    let days = |days: i64| count(usize::try_from(days).unwrap_or(0), "day");
+    match (range.start, range.days) {
+        (Some(start), Some(number)) => format!("{start} … {}, {}", range.end, days(number)),
+        _ => format!("from an unknown day … {}", range.end),
+    }
+}
+
+/// What a backfill does to old partitions, for people.
+pub(super) fn rewrite(rewrite: Rewrite) -> &'static str {
+    match rewrite {
+        Rewrite::Fill => "only new partitions",
+        Rewrite::Auto => "the join archives and recomputes",
+        Rewrite::Overwrite => "overwrites",
+        Rewrite::ArchiveFirst => "ARCHIVE THE OLD TABLE FIRST",
+    }
+}
+
+/// A step without its config: the mode, and the days where it has some.
+pub(super) fn step(step: &Step) -> String {
+    let mut shown = step.mode.clone();
+    match &step.range {
+        Some(range) => shown = format!("{shown} {}", days(range)),
+        None if step.rewrite.is_some() => shown = format!("{shown} as a whole"),
+        None => {}
+    }
+    if let Some(how) = step.rewrite {
+        shown = format!("{shown}, {}", rewrite(how));
+    }
+    if step.argv.iter().any(|word| word == "--no-savepoint")
+        && !step.because.is_empty()
+        && step.cause != crate::plan::contract::Cause::New
+    {
+        shown.push_str(", without savepoint");
+    }
+    shown
+}
+
+/// A value, short enough for a line.
+pub(super) fn value(value: Option<&Value>) -> String {
+    const LONGEST: usize = 160;
+    let Some(value) = value else { return "none".to_owned() };
+    let text = visible(&value.to_string());
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let shown: Vec<String> = [0, 12, 123, 1234, 1_234_567].map(thousands).into();
+        assert_eq!(shown, ["0", "12", "123", "1,234", "1,234,567"]);
+        assert_eq!(count(1, "step"), "1 step");
+        assert_eq!(count(0, "step"), "0 steps");
+    }
+}
