@@ -1,1 +1,16 @@
-fn main() {}
+//! One binary for all integration tests; a test of its own sees that no file is forgotten.
+
+mod scenarios;
+mod support;
+
+#[test]
+fn every_file_is_a_module() {
+    let folder = support::project().join("tests/it");
+    let main = std::fs::read_to_string(folder.join("main.rs")).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let module = name.trim_end_matches(".rs");
+        let declared = main.contains(&format!("\nmod {module};"));
+        assert!(module == "main" || declared, "{name} is not declared in main.rs");
+    }
+}
