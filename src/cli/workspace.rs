@@ -271,10 +271,15 @@ fn compare(
     after: Option<&Value>,
 ) -> Change {
     let kind = candidate.address.kind;
-    let fields = match (before, after) {
+    let mut fields = match (before, after) {
         (Some(before), Some(after)) => diff::fields(kind, dialect, before, after),
         _ => Vec::new(),
     };
+    if candidate.kind != ChangeKind::Modified {
+        // Another name is what a rename and a version bump are.
+        let named = ["metaData.name", "metaData.version"];
+        fields.retain(|field| !named.contains(&field.path.to_string().as_str()));
+    }
     let renamed =
         candidate.before.as_ref().map(|it| &it.0).filter(|from| **from != candidate.address);
     Change {

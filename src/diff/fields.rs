@@ -52,6 +52,12 @@ impl FieldChange {
         self.after.as_ref().map(|value| shown(self.kind, value))
     }
 
+    /// The name of one of its values, where it is an enum's.
+    pub fn name_of(&self, value: Option<&Value>, dialect: Dialect) -> Option<String> {
+        let Kind::Known(Ty::Enum(of)) = self.kind else { return None };
+        schema::enum_name(of, value?, dialect).map(str::to_owned)
+    }
+
     /// Whether its values are settings that are never shown.
     pub fn is_hidden(&self) -> bool {
         matches!(self.kind, Kind::Secret | Kind::Known(Ty::Secrets | Ty::SecretsByMode))

@@ -216,13 +216,22 @@ fn project(document: &Value, base: Columns) -> Columns {
     columns
 }
 
-/// An expression with the meanings of the columns it names.
+/// An expression with the columns it names replaced by what they mean, so that it is the same
+/// expression where only their names differ.
 fn derived(expression: &str, base: &Columns) -> String {
-    let word = |c: char| !(c.is_alphanumeric() || c == '_');
-    let named: BTreeSet<&str> = expression.split(word).collect();
-    let inputs = base.iter().filter(|(name, _)| named.contains(name.as_str()));
-    let inputs: Vec<&str> = inputs.map(|(_, column)| column.meaning.as_str()).collect();
-    json!([expression, inputs]).to_string()
+    let mut meaning = String::new();
+    let mut rest = expression;
+    while !rest.is_empty() {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let word = rest.starts_with(is_word);
+        let end = rest.find(|c| is_word(c) != word).unwrap_or(rest.len());
+        match base.get(&rest[..end]) {
+            Some(column) => meaning.push_str(&json!([column.meaning]).to_string()),
+            None => meaning.push_str(&rest[..end]),
+        }
+        rest = &rest[end..];
+    }
+    meaning
 }
 
 fn join(document: &Value, dialect: Dialect) -> Columns {

@@ -152,6 +152,10 @@ pub struct Field {
     pub before: Option<Value>,
     /// The value at head; null where there is none or it is hidden.
     pub after: Option<Value>,
+    /// The name of the value at base, where it is one of an enum's.
+    pub before_name: Option<String>,
+    /// The name of the value at head, where it is one of an enum's.
+    pub after_name: Option<String>,
     /// Whether it is SQL.
     pub sql: bool,
     /// Whether the values are settings that are never shown.

@@ -28,6 +28,7 @@ use crate::model::ledger::Ledger;
 use crate::model::lineage::Lineage;
 use crate::model::name::Address;
 use crate::model::name::ConfigType;
+use crate::model::name::Dialect;
 use crate::model::name::Resource;
 use contract::Plan;
 use needed::View;
@@ -250,7 +251,7 @@ fn changes(inputs: &Inputs<'_>, base: View<'_>, head: View<'_>) -> Vec<contract:
             ChangeKind::Renamed => contract::Kind::Renamed,
         },
         from: change.from.clone(),
-        fields: fields(change, verdict, &kept(base, head, change)),
+        fields: fields(change, verdict, &kept(base, head, change), head.catalog.dialect),
         columns: contract::Columns {
             added: change.columns.added.clone(),
             removed: change.columns.removed.clone(),
@@ -278,7 +279,12 @@ fn kept(base: View<'_>, head: View<'_>, change: &Change) -> BTreeSet<Resource> {
 /// Said of a field that would count if the config kept anything that depends on it.
 const KEEPS_NOTHING: &str = "the config keeps no table, dataset or job that depends on it";
 
-fn fields(change: &Change, verdict: &Verdict, kept: &BTreeSet<Resource>) -> Vec<contract::Field> {
+fn fields(
+    change: &Change,
+    verdict: &Verdict,
+    kept: &BTreeSet<Resource>,
+    dialect: Dialect,
+) -> Vec<contract::Field> {
     let both = change.fields.iter().zip(&verdict.fields);
     let of = |(field, verdict): (&crate::diff::FieldChange, &crate::impact::FieldVerdict)| {
         let hidden = field.is_hidden();
@@ -297,6 +303,8 @@ fn fields(change: &Change, verdict: &Verdict, kept: &BTreeSet<Resource>) -> Vec<
             path: field.path.to_string(),
             before: field.before().filter(|_| !hidden),
             after: field.after().filter(|_| !hidden),
+            before_name: field.name_of(field.before().as_ref(), dialect),
+            after_name: field.name_of(field.after().as_ref(), dialect),
             sql: field.is_sql(),
             hidden,
             reordered: field.reordered,

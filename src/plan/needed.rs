@@ -122,15 +122,19 @@ fn need(
     if applied.is_some_and(|applied| applied.0 == desired.whole) {
         return Ok(None);
     }
-    let scope = match at_base {
+    let scope = match &at_base {
         Some(print) if print.whole == desired.whole => Scope::Pending,
         _ => Scope::Change,
     };
     let own = applied.is_some_and(|applied| applied.1 != desired.own);
-    let known = |address: &Address| {
-        before.prints.get(&(address.clone(), Resource::Table)).map(|it| it.whole)
+    let base_tables = at_base.iter().flat_map(|print| print.upstream.iter()).collect::<Vec<_>>();
+    let was = |address: &Address| match inputs.ledger {
+        None => base_tables.iter().find(|it| it.0 == *address).map(|it| it.1),
+        Some(ledger) => {
+            ledger.applied.get(&(address.clone(), Resource::Table)).map(|it| it.fingerprint)
+        }
     };
-    let changed = desired.upstream.iter().filter(|it| known(&it.0) != Some(it.1));
+    let changed = desired.upstream.iter().filter(|it| was(&it.0) != Some(it.1));
     let upstream: Vec<Address> = changed.map(|it| it.0.clone()).collect();
     let cause = match applied {
         None => Cause::New,

@@ -24,6 +24,7 @@ use super::warning::Code;
 use crate::diff::ChangeKind;
 use crate::impact::FieldVerdict;
 use crate::impact::rules::Notice;
+use crate::model::lineage::EdgeKind;
 use crate::model::name::Address;
 use crate::model::name::ConfigType;
 use crate::model::name::Dialect;
@@ -226,8 +227,8 @@ impl<'a> Builder<'a> {
                 told.push((Some(field.clone()), text.to_owned()));
             }
         }
-        for upstream in &need.upstream {
-            told.push((None, format!("it reads the table of {upstream}, which is recomputed")));
+        for upstream in need.upstream.iter().filter(|it| !self.is_seen(address, it)) {
+            told.push((None, format!("it reads the table of {upstream}, which changes")));
         }
         if told.is_empty() && hits.is_empty() {
             told.push((None, "nothing in the config says what changed".to_owned()));
@@ -235,16 +236,44 @@ impl<'a> Builder<'a> {
         if told.is_empty() {
             return worst;
         }
-        let table = self.head.index(address).and_then(|at| self.head.config(at).output_table());
-        let table = table.unwrap_or_default();
-        for (field, why) in told {
-            let text = format!(
-                "{why}; the job cannot see that and fills only missing partitions: archive or drop `{table}` first, or history stays as it is"
-            );
-            let code = Code::HistoryNotRewritten;
-            self.notes.push(Note { code, config: address.clone(), field, text });
-        }
+        self.note_history(address, &told);
         Rewrite::ArchiveFirst
+    }
+
+    /// Whether a join's hash covers a change of a table that it reads: it does where the join is
+    /// chained on it, and so embeds the very definition that changed.
+    fn is_seen(&self, address: &Address, upstream: &Address) -> bool {
+        let (Some(index), Some(producer)) = (self.head.index(address), self.head.index(upstream))
+        else {
+            return false;
+        };
+        let edges = self.head.lineage.upstream(index).iter();
+        let chained = edges
+            .filter(|edge| edge.upstream == producer && edge.kind.reads_table())
+            .all(|edge| edge.kind == EdgeKind::Chains);
+        let changed = self.inputs.change(upstream);
+        address.kind == ConfigType::Join
+            && chained
+            && changed.is_some_and(|it| it.1.counts_for(Resource::Table))
+    }
+
+    /// One warning for a table whose history stays wrong, with every reason.
+    fn note_history(&mut self, address: &Address, told: &[(Option<String>, String)]) {
+        let table = self.head.index(address).and_then(|at| self.head.config(at).output_table());
+        let mut reasons: Vec<&str> = Vec::new();
+        for (_, why) in told {
+            if !reasons.contains(&why.as_str()) {
+                reasons.push(why);
+            }
+        }
+        let text = format!(
+            "{}; the job cannot see that and fills only missing partitions: archive or drop `{}` first, or history stays as it is",
+            reasons.join("; "),
+            table.unwrap_or_default()
+        );
+        let (code, config) = (Code::HistoryNotRewritten, address.clone());
+        let field = told.iter().find_map(|it| it.0.clone());
+        self.notes.push(Note { code, config, field, text });
     }
 
     /// A streaming job goes on from its savepoint where only its surroundings changed.

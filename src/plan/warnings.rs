@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use super::Inputs;
-use super::contract::Step;
+use super::contract::Step as PlannedStep;
 use super::contract::Warning;
 use super::needed::Needs;
 use super::needed::View;
@@ -21,6 +21,8 @@ use crate::model::lineage::embedded;
 use crate::model::name::Address;
 use crate::model::name::ConfigType;
 use crate::model::name::Resource;
+use crate::model::path::FieldPath;
+use crate::model::path::Step;
 
 /// Every warning, worst code first, then by config.
 pub(super) fn warnings(
@@ -28,7 +30,7 @@ pub(super) fn warnings(
     base: View<'_>,
     head: View<'_>,
     needs: &Needs,
-    steps: &[Step],
+    steps: &[PlannedStep],
     notes: &[Note],
 ) -> Vec<Warning> {
     let mut all: Vec<(Code, Warning)> = Vec::new();
@@ -127,35 +129,22 @@ fn breaking(
     let mut values = None;
     for (field, verdict) in change.fields.iter().zip(&verdict.fields) {
         let path = field.path.to_string();
-        let off = path == "metaData.online";
-        if verdict.breaks || off {
-            let because = if off {
-                "it is no longer served"
-            } else {
-                verdict.rule.map_or("", |rule| rule.because)
-            };
-            found.push((Some(path.clone()), because.to_owned()));
-        }
-        if verdict.rule.is_some_and(|rule| rule.breaks == Breaks::Values) && values.is_none() {
+        let rule = verdict.rule.map(|rule| (rule.breaks, rule.because));
+        let text = match rule {
+            _ if path == "metaData.online" => Some("it is no longer served"),
+            _ if told_by_part(inputs, base, &field.path) => None,
+            Some((Breaks::Values, _)) if verdict.breaks => Some("values are cast to another type"),
+            Some((_, because)) if verdict.breaks => Some(because),
+            _ => None,
+        };
+        found.extend(text.map(|text| (Some(path.clone()), text.to_owned())));
+        if rule.is_some_and(|rule| rule.0 == Breaks::Values) && values.is_none() {
             values = Some(path);
         }
     }
-    let lost: Vec<&String> = change
-        .columns
-        .lost_online
-        .iter()
-        .filter(|it| !explained(inputs, base, change, it))
-        .collect();
-    let renamed: BTreeMap<&String, &String> =
-        change.columns.renamed.iter().map(|it| (&it.0, &it.1)).collect();
-    if !lost.is_empty() {
-        let name = |column: &String| match renamed.get(column) {
-            Some(to) => format!("`{column}` is served as `{to}`"),
-            None => format!("`{column}` is no longer served"),
-        };
-        let text = lost.into_iter().map(name).collect::<Vec<_>>().join(", ");
-        found.push((values.clone(), text));
-    }
+    let lost = change.columns.lost_online.iter();
+    let lost: BTreeSet<&String> = lost.filter(|it| !explained(inputs, base, change, it)).collect();
+    found.extend(lost_columns(change, &lost).map(|text| (values.clone(), text)));
     if !change.columns.new_keys.is_empty() {
         let keys = change.columns.new_keys.join("`, `");
         found.push((values, format!("requests must name `{keys}` too")));
@@ -163,18 +152,51 @@ fn breaking(
     found
 }
 
+/// Whether a field of a join stands in its copy of an online GroupBy that changed itself, and is
+/// told there.
+fn told_by_part(inputs: &Inputs<'_>, base: View<'_>, path: &FieldPath) -> bool {
+    let [Step::Field(list), Step::Item(part), Step::Field(copy), ..] = path.0.as_slice() else {
+        return false;
+    };
+    // A label is the name, and the prefix where there is one.
+    let names = [part.as_str(), part.rsplit_once(' ').map_or("", |split| split.0)];
+    let changed = |name: &&str| changed_online(inputs, base, name).is_some();
+    list == "joinParts" && copy == "groupBy" && names.iter().any(changed)
+}
+
+/// The change of an online GroupBy of this name, if it has one.
+fn changed_online<'a>(inputs: &'a Inputs<'_>, base: View<'_>, name: &str) -> Option<&'a Change> {
+    let group_by = Address::new(ConfigType::GroupBy, name);
+    let online = base.index(&group_by).is_some_and(|at| base.config(at).facts.online);
+    let change = inputs.change(&group_by).map(|it| &it.0);
+    change.filter(|it| online && it.kind == ChangeKind::Modified)
+}
+
+/// The sentence about columns that are no longer served as they were.
+fn lost_columns(change: &Change, lost: &BTreeSet<&String>) -> Option<String> {
+    let renamed: BTreeMap<&String, &String> =
+        change.columns.renamed.iter().map(|it| (&it.0, &it.1)).collect();
+    let gone: Vec<String> =
+        lost.iter().filter(|it| !renamed.contains_key(*it)).map(|it| format!("`{it}`")).collect();
+    let moved = lost.iter().filter_map(|it| Some((it, renamed.get(*it)?)));
+    let mut parts: Vec<String> =
+        moved.map(|(from, to)| format!("`{from}` is served as `{to}`")).collect();
+    match gone.as_slice() {
+        [] => {}
+        [one] => parts.push(format!("{one} is no longer served")),
+        many => parts.push(format!("{} are no longer served", many.join(", "))),
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 /// Whether a column that a join lost is one that an embedded GroupBy lost, which is told there.
 fn explained(inputs: &Inputs<'_>, base: View<'_>, change: &Change, column: &str) -> bool {
     let Some(index) = base.index(&change.address) else { return false };
-    let parts = embedded(base.config(index), PartRole::Part);
-    let lost = |name: &str| {
-        let group_by = Address::new(ConfigType::GroupBy, name);
-        let online = base.index(&group_by).is_some_and(|at| base.config(at).facts.online);
-        inputs.change(&group_by).filter(|it| online && it.0.kind == ChangeKind::Modified)
-    };
+    let mut parts = embedded(base.config(index), PartRole::Part);
     change.address.kind == ConfigType::Join
-        && parts.filter_map(|part| lost(&part.name)).any(|(change, _)| {
-            change.columns.lost_online.iter().any(|it| column.ends_with(&format!("_{it}")))
+        && parts.any(|part| {
+            let lost = changed_online(inputs, base, &part.name).map(|it| &it.columns.lost_online);
+            lost.is_some_and(|lost| lost.iter().any(|it| column.ends_with(&format!("_{it}"))))
         })
 }
 

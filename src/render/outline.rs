@@ -152,10 +152,12 @@ fn key(block: &Block<'_>) -> String {
     format!("\n{fields:?} {:?} {:?} {scopes:?}", block.upstream, block.reasons)
 }
 
+/// A field whose entries nobody reads one by one.
+const HASHES: &str = "metaData.columnHashes";
+
 /// The part of a path that embedded copies share with the original: behind the last object that
 /// has metadata of its own.
 fn tail(path: &str) -> &str {
-    const HASHES: &str = "metaData.columnHashes";
     let tail = path.rfind("metaData.").map_or(path, |at| &path[at..]);
     if tail.starts_with(HASHES) { HASHES } else { tail }
 }
@@ -166,10 +168,10 @@ fn quiet(plan: &Plan) -> Vec<Quiet<'_>> {
         for field in change.fields.iter().filter(|field| !is_telling(field)) {
             let path = tail(&field.path).to_owned();
             let group = quiet.entry((path.clone(), "")).or_insert_with(|| Quiet {
-                path,
+                path: path.clone(),
                 because: &field.because,
                 hidden: field.hidden,
-                values: Some(field),
+                values: Some(field).filter(|_| path != HASHES),
                 configs: BTreeSet::new(),
             });
             // The config's own field says more than that of an embedded copy.
@@ -178,7 +180,7 @@ fn quiet(plan: &Plan) -> Vec<Quiet<'_>> {
             }
             let same =
                 |other: &Field| (&other.before, &other.after) == (&field.before, &field.after);
-            group.values = group.values.filter(|other| same(other));
+            group.values = group.values.filter(|other| same(other) && group.path != HASHES);
             group.configs.insert(&change.config);
         }
     }

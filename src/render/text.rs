@@ -56,6 +56,7 @@ pub fn plan(plan: &Plan, style: Style) -> String {
     if style.changes_only {
         page.closing(&differences(plan));
     } else {
+        page.by_hand(plan);
         page.orphans(plan);
         page.order(plan);
         page.line(0, &page.paint(Paint::Dim, &format!("digest {}", plan.digest)));
@@ -310,9 +311,6 @@ impl Page {
             }
             let arrow = self.paint(Paint::Green, "▸");
             self.line(indent, &format!("{arrow} {shown}"));
-            for manual in group.iter().filter_map(|step| step.manual.as_ref()) {
-                self.line(indent + 2, &format!("by hand: {}", visible(manual)));
-            }
         }
     }
 
@@ -348,8 +346,7 @@ impl Page {
                 ),
             );
             if let Some(field) = group.values.filter(|field| !field.hidden && !field.sql) {
-                let (before, after) = (field.before.as_ref(), field.after.as_ref());
-                self.line(6, &format!("{} → {}", words::value(before), words::value(after)));
+                self.line(6, &format!("{} → {}", words::before(field), words::after(field)));
             }
             let configs: Vec<Address> = group.configs.iter().map(|it| (*it).clone()).collect();
             self.line(6, &self.paint(Paint::Dim, &names(&configs)));
@@ -386,6 +383,18 @@ impl Page {
                 Kind::Modified | Kind::VersionBump | Kind::Renamed => "changed",
             };
             self.line(2, &format!("{} {verb}: {}", visible(&file.path), file.why));
+        }
+    }
+
+    /// What commands leave to people, each told once.
+    fn by_hand(&mut self, plan: &Plan) {
+        let told = words::by_hand(plan);
+        if !told.is_empty() {
+            self.section("By hand");
+        }
+        for (what, steps) in told {
+            self.line(2, &visible(what));
+            self.line(6, &steps.iter().map(|it| visible(it)).collect::<Vec<_>>().join(", "));
         }
     }
 
@@ -467,11 +476,13 @@ fn grouped<'a>(steps: &[&'a Step]) -> Vec<Vec<&'a Step>> {
     let mut groups: Vec<Vec<&Step>> = Vec::new();
     for step in steps {
         let follows = |group: &&mut Vec<&Step>| {
-            let chained = step.range.is_none() && step.rewrite.is_none() && step.manual.is_none();
-            chained
-                && group
-                    .last()
-                    .is_some_and(|last| last.manual.is_none() && step.after.contains(&last.id))
+            let plain = step.range.is_none() && step.rewrite.is_none();
+            let next = |last: &&Step| {
+                last.trigger == step.trigger
+                    && last.scope == step.scope
+                    && step.after.contains(&last.id)
+            };
+            plain && group.last().is_some_and(next)
         };
         match groups.last_mut().filter(follows) {
             Some(group) => group.push(step),

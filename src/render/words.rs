@@ -1,8 +1,11 @@
 //! Small words: plurals, dates, values, the summary line.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::escape::visible;
+use crate::plan::contract::Field;
 use crate::plan::contract::Plan;
 use crate::plan::contract::Range;
 use crate::plan::contract::Rewrite;
@@ -99,6 +102,9 @@ pub(super) fn step(step: &Step) -> String {
     if let Some(how) = step.rewrite {
         shown = format!("{shown}, {}", rewrite(how));
     }
+    if step.manual.is_some() {
+        shown.push_str(" (by hand)");
+    }
     if step.argv.iter().any(|word| word == "--no-savepoint")
         && !step.because.is_empty()
         && step.cause != crate::plan::contract::Cause::New
@@ -117,6 +123,27 @@ pub(super) fn value(value: Option<&Value>) -> String {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text,
     }
+}
+
+/// A field's value, by its name where it has one.
+pub(super) fn before(field: &Field) -> String {
+    field.before_name.clone().unwrap_or_else(|| value(field.before.as_ref()))
+}
+
+/// As [`before`], at head.
+pub(super) fn after(field: &Field) -> String {
+    field.after_name.clone().unwrap_or_else(|| value(field.after.as_ref()))
+}
+
+/// What commands leave to people, each with the steps that need it.
+pub(super) fn by_hand(plan: &Plan) -> BTreeMap<&str, Vec<&str>> {
+    let mut told: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for step in &plan.steps {
+        if let Some(manual) = &step.manual {
+            told.entry(manual).or_default().push(&step.id);
+        }
+    }
+    told
 }
 
 #[cfg(test)]
