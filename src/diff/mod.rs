@@ -14,6 +14,7 @@ pub use fields::FieldChange;
 pub use fields::changed_leaves;
 pub use fields::fields;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -70,20 +71,35 @@ pub struct Change {
 
 /// The configs that differ between two catalogs, sorted; versions of one config paired.
 pub fn candidates(base: &Catalog, head: &Catalog) -> Vec<Candidate> {
-    let blobs = |of: &Catalog| -> BTreeMap<Address, BlobId> {
-        of.configs.iter().map(|config| (config.address.clone(), config.blob)).collect()
-    };
-    let (mut before, mut after) = (blobs(base), blobs(head));
-    before.retain(|address, blob| after.get(address) != Some(blob));
-    after.retain(|address, blob| base.get(address).is_none_or(|config| config.blob != *blob));
+    let (mut old, mut new) = (base.configs.iter().peekable(), head.configs.iter().peekable());
     let mut candidates = Vec::new();
-    for (address, blob) in &after {
-        let before = before.remove(address).map(|blob| (address.clone(), blob));
-        let kind = if before.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
-        candidates.push(Candidate { address: address.clone(), before, after: Some(*blob), kind });
+    let mut removed = BTreeMap::new();
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(old), Some(new)) => old.address.cmp(&new.address),
+        };
+        let before = if order.is_le() { old.next() } else { None };
+        let after = if order.is_ge() { new.next() } else { None };
+        match (before, after) {
+            (Some(before), None) => {
+                removed.insert(before.address.clone(), before.blob);
+            }
+            (before, Some(after)) if before.is_none_or(|it| it.blob != after.blob) => {
+                candidates.push(Candidate {
+                    address: after.address.clone(),
+                    before: before.map(|it| (it.address.clone(), it.blob)),
+                    after: Some(after.blob),
+                    kind: before.map_or(ChangeKind::Added, |_| ChangeKind::Modified),
+                });
+            }
+            _ => {}
+        }
     }
-    pair_versions(&mut candidates, &mut before);
-    candidates.extend(before.into_iter().map(|(address, blob)| Candidate {
+    pair_versions(&mut candidates, &mut removed);
+    candidates.extend(removed.into_iter().map(|(address, blob)| Candidate {
         before: Some((address.clone(), blob)),
         after: None,
         kind: ChangeKind::Removed,

@@ -14,7 +14,6 @@ use sha2::Sha256;
 use super::rules;
 use crate::model::document::INFERRED_ACCURACY;
 use crate::model::document::Kind;
-use crate::model::document::is_known;
 use crate::model::ledger::FINGERPRINT_VERSION;
 use crate::model::ledger::Fingerprint;
 use crate::model::name::Address;
@@ -27,22 +26,25 @@ use crate::model::schema::Ty;
 
 /// The part of a resource's fingerprint that the config alone accounts for.
 pub fn own(kind: ConfigType, document: &Value, resource: Resource) -> Fingerprint {
-    let top = Kind::Known(Ty::Struct(kind.word()));
-    let mut path = FieldPath::default();
-    let projected = project(kind, resource, &mut path, top, document).unwrap_or(Value::Null);
-    let mut hash = Sha256::new();
-    hash.update(format!("fingerprint {FINGERPRINT_VERSION} {} ", resource.name()));
-    hash.update(projected.to_string());
-    Fingerprint(hash.finalize().into())
+    let projected = survey(kind, document);
+    print(resource, &projected[resource as usize])
 }
 
-/// [`own`] of every resource that a config could have.
+/// [`own`] of every resource that a config of this type could have.
 pub fn own_all(kind: ConfigType, document: &Value) -> BTreeMap<Resource, Fingerprint> {
-    let possible = |row: &(Resource, &str)| {
+    let possible = |row: &&(Resource, &str)| {
         rules::RULES.iter().any(|rule| rule.of == kind && rule.counts.contains(&row.0))
     };
-    let resources = RESOURCES.iter().filter(|row| possible(row));
-    resources.map(|row| (row.0, own(kind, document, row.0))).collect()
+    let projected = survey(kind, document);
+    let resources = RESOURCES.iter().filter(possible);
+    resources.map(|row| (row.0, print(row.0, &projected[row.0 as usize]))).collect()
+}
+
+fn print(resource: Resource, projected: &Option<Value>) -> Fingerprint {
+    let mut hash = Sha256::new();
+    hash.update(format!("fingerprint {FINGERPRINT_VERSION} {} ", resource.name()));
+    hash.update(projected.as_ref().unwrap_or(&Value::Null).to_string());
+    Fingerprint(hash.finalize().into())
 }
 
 /// The whole fingerprint: the config's own part, and the tables that it reads.
@@ -59,41 +61,57 @@ pub fn combined(own: &Fingerprint, upstream: &[(&Address, Fingerprint)]) -> Fing
     Fingerprint(hash.finalize().into())
 }
 
-/// What of a value counts for a resource; none where nothing does.
-fn project(
+/// What of a value counts for each resource; none where nothing does.
+type Projected = [Option<Value>; RESOURCES.len()];
+
+/// Projects a document onto every resource in one walk.
+fn survey(kind: ConfigType, document: &Value) -> Projected {
+    let top = Kind::Known(Ty::Struct(kind.word()));
+    Walk { kind, path: FieldPath::default() }.project(top, true, document)
+}
+
+struct Walk {
     kind: ConfigType,
-    resource: Resource,
-    path: &mut FieldPath,
-    at: Kind,
-    value: &Value,
-) -> Option<Value> {
-    match value {
-        Value::Object(map) if !map.is_empty() => {
-            let mut kept = Map::new();
-            for (name, value) in map {
-                let step = if at.is_map() { Step::Key } else { Step::Field };
-                path.0.push(step(name.clone()));
-                let inner = project(kind, resource, path, at.of_field(name), value);
-                path.0.pop();
-                let name = if name == INFERRED_ACCURACY { "accuracy" } else { name };
-                kept.extend(inner.map(|value| (name.to_owned(), value)));
+    path: FieldPath,
+}
+
+impl Walk {
+    fn project(&mut self, at: Kind, known: bool, value: &Value) -> Projected {
+        match value {
+            Value::Object(map) if !map.is_empty() => self.object(at, known, map),
+            Value::Array(items) if !items.is_empty() => self.list(at, known, items),
+            leaf => {
+                let rule = if known { rules::lookup(self.kind, &self.path.0) } else { None };
+                let counts = |resource| rule.is_none_or(|rule| rule.counts.contains(&resource));
+                RESOURCES.map(|row| counts(row.0).then(|| leaf.clone()))
             }
-            (!kept.is_empty()).then_some(Value::Object(kept))
         }
-        Value::Array(items) if !items.is_empty() => {
-            let mut kept = Vec::new();
-            for item in items {
-                path.0.push(Step::Item(String::new()));
-                kept.extend(project(kind, resource, path, at.of_item(), item));
-                path.0.pop();
+    }
+
+    fn object(&mut self, at: Kind, known: bool, map: &Map<String, Value>) -> Projected {
+        let mut kept = RESOURCES.map(|_| Map::new());
+        for (name, value) in map {
+            let step = if at.is_map() { Step::Key } else { Step::Field };
+            self.path.0.push(step(name.clone()));
+            let inner = self.project(at.of_field(name), known && at.knows(name), value);
+            self.path.0.pop();
+            let name = if name == INFERRED_ACCURACY { "accuracy" } else { name };
+            for (kept, value) in kept.iter_mut().zip(inner) {
+                kept.extend(value.map(|value| (name.to_owned(), value)));
             }
-            (!kept.is_empty()).then_some(Value::Array(kept))
         }
-        leaf => {
-            let rule = rules::lookup(kind, &path.0).filter(|_| is_known(kind, path));
-            let counts = rule.is_none_or(|rule| rule.counts.contains(&resource));
-            counts.then(|| leaf.clone())
+        kept.map(|map| (!map.is_empty()).then_some(Value::Object(map)))
+    }
+
+    fn list(&mut self, at: Kind, known: bool, items: &[Value]) -> Projected {
+        let mut kept = RESOURCES.map(|_| Vec::new());
+        for item in items {
+            self.path.0.push(Step::Item(String::new()));
+            let inner = self.project(at.of_item(), known, item);
+            self.path.0.pop();
+            kept.iter_mut().zip(inner).for_each(|(kept, value)| kept.extend(value));
         }
+        kept.map(|items| (!items.is_empty()).then_some(Value::Array(items)))
     }
 }
 

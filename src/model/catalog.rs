@@ -21,17 +21,22 @@ pub struct Config {
     pub blob: BlobId,
     /// What lineage needs of it.
     pub facts: Arc<Facts>,
+    /// The table it writes.
+    output: Option<String>,
 }
 
 impl Config {
+    /// A config with the facts of its file.
+    pub fn new(address: Address, path: String, blob: BlobId, facts: Arc<Facts>) -> Self {
+        let derived = |space: &String| format!("{space}.{}", sanitize(&address.name));
+        let output = facts.output_table.clone().or_else(|| facts.namespace.as_ref().map(derived));
+        Self { address, path, blob, facts, output }
+    }
+
     /// The table it writes: its own name for it, else namespace and sanitized name
     /// (reference §1.6); none without a namespace, as in GroupBys that only exist embedded.
-    pub fn output_table(&self) -> Option<String> {
-        if let Some(table) = &self.facts.output_table {
-            return Some(table.clone());
-        }
-        let namespace = self.facts.namespace.as_ref()?;
-        Some(format!("{namespace}.{}", sanitize(&self.address.name)))
+    pub fn output_table(&self) -> Option<&str> {
+        self.output.as_deref()
     }
 
     /// The dataset of a GroupBy's batch upload in the KV store (reference §1.6).
@@ -83,8 +88,9 @@ pub struct Catalog {
     pub root: String,
     /// What wrote the files.
     pub dialect: Dialect,
-    /// The configs, sorted by address, no address twice.
-    pub configs: Vec<Config>,
+    /// The configs, sorted by address, no address twice; shared with the other side where they
+    /// are the same.
+    pub configs: Vec<Arc<Config>>,
     /// What else lies under the root, sorted.
     pub others: Vec<OtherFile>,
     /// What could not be read, sorted.
@@ -99,7 +105,7 @@ impl Catalog {
 
     /// The config with this address.
     pub fn get(&self, address: &Address) -> Option<&Config> {
-        self.index_of(address).map(|index| &self.configs[index])
+        self.index_of(address).map(|index| &*self.configs[index])
     }
 
     /// Whether the env has any config of this type.

@@ -204,6 +204,16 @@ impl Kind {
         }
     }
 
+    /// Whether the schema knows this field, as far as it is about such values at all.
+    pub fn knows(self, name: &str) -> bool {
+        match self {
+            Self::Known(Ty::Struct(of)) => {
+                schema::field(of, name).is_some() || name == INFERRED_ACCURACY
+            }
+            Self::Known(_) | Self::Json | Self::Unknown | Self::Secret => true,
+        }
+    }
+
     /// Where an item of a list of this kind leads.
     pub fn of_item(self) -> Self {
         match self {
@@ -230,10 +240,7 @@ fn suspect(name: &str) -> bool {
 pub fn is_known(kind: ConfigType, path: &FieldPath) -> bool {
     let mut at = Kind::Known(Ty::Struct(kind.word()));
     for step in &path.0 {
-        if let (Kind::Known(Ty::Struct(of)), Step::Field(name)) = (at, step)
-            && schema::field(of, name).is_none()
-            && name != INFERRED_ACCURACY
-        {
+        if matches!(step, Step::Field(name) if !at.knows(name)) {
             return false;
         }
         at = match step {

@@ -5,7 +5,10 @@
 //! every config writes and looking up those that others read; so a change of a StagingQuery's SQL
 //! reaches a GroupBy whose file did not change.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::catalog::Catalog;
 use super::catalog::Config;
@@ -13,7 +16,6 @@ use super::facts::Part;
 use super::facts::PartRole;
 use super::facts::Read;
 use super::facts::Role;
-use super::name::Address;
 use super::name::ConfigType;
 use super::name::sanitize;
 
@@ -77,6 +79,7 @@ pub struct Lineage {
     upstream: Vec<Vec<Edge>>,
     downstream: Vec<Vec<usize>>,
     tables: HashMap<String, usize>,
+    same_table: Vec<(usize, usize)>,
 }
 
 impl Lineage {
@@ -84,7 +87,7 @@ impl Lineage {
     pub fn of(catalog: &Catalog) -> Self {
         let producers = Producers::of(catalog);
         let upstream: Vec<Vec<Edge>> =
-            (0..catalog.configs.len()).map(|index| edges(catalog, &producers, index)).collect();
+            (0..catalog.configs.len()).map(|index| edges(&producers, index)).collect();
         let mut downstream = vec![Vec::new(); upstream.len()];
         for (index, edges) in upstream.iter().enumerate() {
             for edge in edges {
@@ -93,7 +96,8 @@ impl Lineage {
                 }
             }
         }
-        Self { upstream, downstream, tables: producers.tables }
+        let Producers { tables, same_table, .. } = producers;
+        Self { upstream, downstream, tables, same_table }
     }
 
     /// The edges to what a config depends on, sorted.
@@ -125,7 +129,12 @@ impl Lineage {
 
     /// The config that writes a table, compared without regard to case.
     pub fn producer(&self, table: &str) -> Option<usize> {
-        self.tables.get(&table.to_lowercase()).copied()
+        self.tables.get(&*lower(table)).copied()
+    }
+
+    /// Pairs of configs that write one table, the first one first.
+    pub fn same_table(&self) -> &[(usize, usize)] {
+        &self.same_table
     }
 
     /// The configs in a cycle of table reads, if there is one: each reads the next, the last the
@@ -176,45 +185,61 @@ const SIDE_TABLES: [&str; 15] = [
     "_pre_mt",
 ];
 
-/// Which config writes a table, and which config has a name.
-struct Producers {
-    tables: HashMap<String, usize>,
-    names: HashMap<Address, usize>,
+/// A name as tables are compared, without a copy where it is in lower case already.
+fn lower(table: &str) -> Cow<'_, str> {
+    if table.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+        table.to_lowercase().into()
+    } else {
+        table.into()
+    }
 }
 
-impl Producers {
-    fn of(catalog: &Catalog) -> Self {
-        let mut tables = HashMap::with_capacity(catalog.configs.len());
+/// Which config writes a table.
+struct Producers<'a> {
+    catalog: &'a Catalog,
+    tables: HashMap<String, usize>,
+    same_table: Vec<(usize, usize)>,
+}
+
+impl<'a> Producers<'a> {
+    fn of(catalog: &'a Catalog) -> Self {
+        let tables = HashMap::with_capacity(catalog.configs.len());
+        let mut producers = Self { catalog, tables, same_table: Vec::new() };
         for (index, config) in catalog.configs.iter().enumerate() {
             if has_output(config.address.kind)
                 && let Some(table) = config.output_table()
             {
-                tables.entry(table.to_lowercase()).or_insert(index);
+                let first = *producers.tables.entry(lower(table).into_owned()).or_insert(index);
+                if first != index {
+                    producers.same_table.push((first, index));
+                }
             }
         }
-        let mut producers = Self { tables, names: HashMap::new() };
-        producers.add_part_tables(catalog);
-        let named = catalog.configs.iter().enumerate();
-        producers.names = named.map(|(index, config)| (config.address.clone(), index)).collect();
+        producers.add_part_tables();
         producers
     }
 
+    /// The config of this type and name.
+    fn named(&self, kind: ConfigType, name: &str) -> Option<usize> {
+        let order = |config: &Arc<Config>| {
+            config.address.kind.cmp(&kind).then_with(|| (*config.address.name).cmp(name))
+        };
+        self.catalog.configs.binary_search_by(order).ok()
+    }
+
     /// The tables of join parts, as far as somebody reads them.
-    fn add_part_tables(&mut self, catalog: &Catalog) {
-        let mut unknown: HashMap<String, Vec<()>> = HashMap::new();
-        for read in catalog.configs.iter().flat_map(|config| &config.facts.reads) {
-            let table = read.table.to_lowercase();
-            if self.find(&table).is_none() {
-                unknown.entry(table).or_default();
-            }
-        }
-        let joins = catalog.configs.iter().enumerate();
+    fn add_part_tables(&mut self) {
+        let reads = self.catalog.configs.iter().flat_map(|config| &config.facts.reads);
+        let tables: HashSet<Cow<'a, str>> = reads.map(|read| lower(&read.table)).collect();
+        let unknown: HashSet<Cow<'a, str>> =
+            tables.into_iter().filter(|table| self.find(table).is_none()).collect();
+        let joins = self.catalog.configs.iter().enumerate();
         for (index, config) in joins.filter(|it| it.1.address.kind == ConfigType::Join) {
             let Some(table) = config.output_table() else { continue };
             for part in config.facts.parts.iter().filter(|part| !part.nested) {
-                let table = part_table(&table, part).to_lowercase();
-                if unknown.contains_key(&table) {
-                    self.tables.entry(table).or_insert(index);
+                let table = part_table(table, part);
+                if let Some(table) = unknown.get(&lower(&table)) {
+                    self.tables.entry(table.to_string()).or_insert(index);
                 }
             }
         }
@@ -240,12 +265,11 @@ fn part_table(join_table: &str, part: &Part) -> String {
     format!("{join_table}_{prefix}{}", sanitize(&part.name))
 }
 
-fn edges(catalog: &Catalog, producers: &Producers, index: usize) -> Vec<Edge> {
-    let config = &catalog.configs[index];
+fn edges(producers: &Producers<'_>, index: usize) -> Vec<Edge> {
+    let config = &producers.catalog.configs[index];
     let facts = &config.facts;
-    let named = |kind, name: &str| producers.names.get(&Address::new(kind, name)).copied();
     let parents: Vec<Option<usize>> =
-        facts.parents.iter().map(|name| named(ConfigType::Join, name)).collect();
+        facts.parents.iter().map(|name| producers.named(ConfigType::Join, name)).collect();
     let mut edges = Vec::new();
     for (at, read) in facts.reads.iter().enumerate() {
         let kind = EdgeKind::Reads(read.role);
@@ -256,12 +280,12 @@ fn edges(catalog: &Catalog, producers: &Producers, index: usize) -> Vec<Edge> {
         }));
     }
     for part in facts.parts.iter().filter(|part| !part.nested) {
-        let upstream = named(ConfigType::GroupBy, &part.name);
+        let upstream = producers.named(ConfigType::GroupBy, &part.name);
         let kind = EdgeKind::Embeds(part.role);
         edges.extend(upstream.map(|upstream| Edge { upstream, kind, read: None }));
     }
     for model in &facts.models {
-        let upstream = named(ConfigType::Model, model);
+        let upstream = producers.named(ConfigType::Model, model);
         edges.extend(upstream.map(|upstream| Edge { upstream, kind: EdgeKind::Uses, read: None }));
     }
     edges.retain(|edge| edge.upstream != index);
@@ -273,13 +297,13 @@ fn edges(catalog: &Catalog, producers: &Producers, index: usize) -> Vec<Edge> {
 /// The producer behind a read, and whether it is the join that the reader is chained on.
 fn read_edge(
     parents: &[Option<usize>],
-    producers: &Producers,
+    producers: &Producers<'_>,
     read: &Read,
 ) -> Option<(usize, bool)> {
     let parent = read.inside.and_then(|inside| parents.get(inside as usize).copied().flatten());
     match parent {
         Some(parent) => read.table.is_empty().then_some((parent, true)),
-        None => Some((producers.find(&read.table.to_lowercase())?, false)),
+        None => Some((producers.find(&lower(&read.table))?, false)),
     }
 }
 
@@ -300,18 +324,15 @@ mod tests {
 
     /// A catalog of configs in namespace `ns`.
     fn catalog(configs: &[(ConfigType, &str, Value)]) -> Catalog {
-        let mut configs: Vec<Config> = configs
+        let mut configs: Vec<Arc<Config>> = configs
             .iter()
             .map(|(kind, name, body)| {
                 let mut body = body.clone();
                 body["metaData"] = json!({"name": name, "outputNamespace": "ns"});
                 let facts = facts::read(*kind, body.to_string().as_bytes()).unwrap();
-                Config {
-                    address: Address::new(*kind, name),
-                    path: format!("compiled/{}/{name}", kind.dir()),
-                    blob: BlobId([0; 20]),
-                    facts: facts.into(),
-                }
+                let path = format!("compiled/{}/{name}", kind.dir());
+                let address = super::super::name::Address::new(*kind, name);
+                Config::new(address, path, BlobId([0; 20]), facts.into()).into()
             })
             .collect();
         configs.sort_by(|a, b| a.address.cmp(&b.address));

@@ -187,7 +187,16 @@ impl fmt::Debug for BlobId {
 
 /// Chronon's rule for turning a name into a table or dataset name (reference §1.6).
 pub fn sanitize(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+    let mut sanitized = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => sanitized.push(char::from(byte)),
+            // The later bytes of a character: it has its underscore already.
+            0x80..=0xbf => {}
+            _ => sanitized.push('_'),
+        }
+    }
+    sanitized
 }
 
 /// Splits `base__N` into the base and the version, the way `zipline compile` writes versions.

@@ -426,7 +426,8 @@ const IDENTITIES: &[(&str, &[&[&str]])] = &[
 
 /// The fields of a struct; empty for a name that is not in the table.
 pub fn fields(name: &str) -> &'static [Field] {
-    STRUCTS.binary_search_by_key(&name, |row| row.0).map_or(&[], |index| STRUCTS[index].1)
+    // Lengths differ nearly everywhere, so a scan beats a search that compares bytes.
+    STRUCTS.iter().find(|row| row.0 == name).map_or(&[], |row| row.1)
 }
 
 /// The field of a struct, in either dialect.

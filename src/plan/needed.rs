@@ -45,8 +45,12 @@ impl<'a> View<'a> {
 
     /// The resources of a config; none where it is not there.
     pub(super) fn resources(&self, address: &Address) -> Vec<Resource> {
-        let index = self.index(address);
-        index.map(|index| resources(self.catalog, self.lineage, index)).unwrap_or_default()
+        self.index(address).map(|index| self.resources_at(index)).unwrap_or_default()
+    }
+
+    /// The resources of the config at an index.
+    pub(super) fn resources_at(&self, index: usize) -> Vec<Resource> {
+        resources(self.catalog, self.lineage, index)
     }
 }
 
@@ -300,15 +304,15 @@ impl Side {
         {
             let producer = base.config(edge.upstream);
             let table = producer.output_table().unwrap_or_default();
-            let same = |read: &str| read.eq_ignore_ascii_case(&table);
+            let same = |read: &str| read.eq_ignore_ascii_case(table);
             let read = config.facts.reads.iter().any(|read| same(&read.table));
             if head.index(&producer.address).is_none()
                 && read
-                && head.lineage.producer(&table).is_none()
+                && head.lineage.producer(table).is_none()
             {
                 let key = (producer.address.clone(), Resource::Table);
                 kept.push((key.0.clone(), before.print(&key).whole));
-                let told = (config.address.clone(), key.0, table);
+                let told = (config.address.clone(), key.0, table.to_owned());
                 if !self.abandoned.contains(&told) {
                     self.abandoned.push(told);
                 }

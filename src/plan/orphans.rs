@@ -49,18 +49,21 @@ pub(super) fn orphans(
     orphans
 }
 
+/// The table that a config keeps.
+fn table_of<'a>(view: View<'a>, address: &Address) -> Option<&'a str> {
+    let index = view.index(address)?;
+    let kept = view.resources_at(index).contains(&Resource::Table);
+    view.config(index).output_table().filter(|_| kept)
+}
+
 /// The old table of a config that writes to another one now.
 fn moved_table(base: View<'_>, head: View<'_>, address: &Address) -> Option<Orphan> {
-    let table = |view: View<'_>| {
-        let kept = view.resources(address).contains(&Resource::Table);
-        view.index(address).filter(|_| kept).and_then(|index| view.config(index).output_table())
-    };
-    let (before, after) = (table(base)?, table(head)?);
+    let (before, after) = (table_of(base, address)?, table_of(head, address)?);
     (before != after).then(|| Orphan {
         config: address.clone(),
         resource: Resource::Table.name().to_owned(),
         what: format!("table {before}, now {after}"),
-        remove_with: vec![drop_table(&before)],
+        remove_with: vec![drop_table(before)],
     })
 }
 
@@ -68,7 +71,7 @@ fn orphan(dialect: Dialect, config: &Config, resource: Resource) -> Orphan {
     let zip = dialect == Dialect::Zip;
     let table = config.output_table().unwrap_or_default();
     let (what, remove_with) = match resource {
-        Resource::Table => (format!("table {table}"), vec![drop_table(&table)]),
+        Resource::Table => (format!("table {table}"), vec![drop_table(table)]),
         Resource::Kv => {
             let dataset = config.batch_dataset();
             let remove = drop_rows("GROUPBY_BATCH", &format!("{dataset}#"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 use super::Inputs;
 use super::contract::Step as PlannedStep;
@@ -21,6 +22,7 @@ use crate::model::lineage::embedded;
 use crate::model::name::Address;
 use crate::model::name::ConfigType;
 use crate::model::name::Resource;
+use crate::model::name::sanitize;
 use crate::model::path::FieldPath;
 use crate::model::path::Step;
 
@@ -238,53 +240,83 @@ fn verb(kind: ChangeKind) -> &'static str {
     }
 }
 
-/// Configs that write to one place, or run under one label.
-pub(crate) fn collisions(view: View<'_>) -> Vec<(Code, Address, String, Address)> {
-    let mut places: BTreeMap<(Code, String), Vec<Address>> = BTreeMap::new();
-    for config in &view.catalog.configs {
-        let mut add = |code, place: String| {
-            places.entry((code, place)).or_default().push(config.address.clone());
-        };
-        let resources = view.resources(&config.address);
-        if resources.contains(&Resource::Table)
-            && let Some(table) = config.output_table()
-        {
-            add(Code::NameCollision, format!("table {}", table.to_lowercase()));
-        }
-        if resources.contains(&Resource::Kv) {
-            add(Code::NameCollision, format!("KV dataset {}", config.batch_dataset()));
-        }
-        if resources.contains(&Resource::Stream) {
-            for label in labels(&config.address.name) {
-                add(Code::JobLabelCollision, format!("job label {label}"));
-            }
+/// Configs that write to one place, or run under one label: the later one, the sentence, the
+/// earlier one.
+pub(super) fn collisions(view: View<'_>) -> Vec<(Code, Address, String, Address)> {
+    let has = |index: usize, resource| view.resources_at(index).contains(&resource);
+    let mut found = Vec::new();
+    let mut add = |code, what: String, first: usize, other: usize| {
+        let (first, other) = (&view.config(first).address, &view.config(other).address);
+        found.push((code, other.clone(), format!("{what} is also that of {first}"), first.clone()));
+    };
+    for &(first, other) in view.lineage.same_table() {
+        if has(first, Resource::Table) && has(other, Resource::Table) {
+            let table = view.config(other).output_table().unwrap_or_default();
+            add(Code::NameCollision, format!("table {table}"), first, other);
         }
     }
-    let mut found = Vec::new();
-    for ((code, place), configs) in places {
-        if let [first, others @ ..] = configs.as_slice() {
-            for other in others.iter().filter(|it| *it != first) {
-                found.push((
-                    code,
-                    other.clone(),
-                    format!("{place} is also that of {first}"),
-                    first.clone(),
-                ));
+    for (place, configs) in shared_places(view) {
+        let [first, others @ ..] = configs.as_slice() else { continue };
+        for other in others.iter().filter(|it| *it != first) {
+            let (code, what, resource) = match &place {
+                Place::Dataset(name) => {
+                    (Code::NameCollision, format!("KV dataset {name}"), Resource::Kv)
+                }
+                Place::Label(name) => {
+                    (Code::JobLabelCollision, format!("job label {name}"), Resource::Stream)
+                }
+            };
+            if has(*first, resource) && has(*other, resource) {
+                add(code, what, *first, *other);
             }
         }
     }
     found
 }
 
-/// What is left of a name in a job's label. Releases differ in which end they cut off.
-fn labels(name: &str) -> BTreeSet<String> {
+/// Something outside the repository that is found by name.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Dataset(String),
+    Label(String),
+}
+
+/// The places that several online GroupBys have, each with those.
+fn shared_places(view: View<'_>) -> BTreeMap<Place, Vec<usize>> {
+    let mut names: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut places: BTreeMap<Place, Vec<usize>> = BTreeMap::new();
+    for (index, config) in view.catalog.configs.iter().enumerate() {
+        let online = config.facts.online && config.address.kind == ConfigType::GroupBy;
+        if online {
+            names.entry(sanitize(&config.address.name).to_lowercase()).or_default().push(index);
+        }
+        if online && config.address.name.len() > LABEL {
+            for label in cut_labels(&config.address.name) {
+                places.entry(Place::Label(label)).or_default().push(index);
+            }
+        }
+    }
+    for index in names.into_values().filter(|it| it.len() > 1).flatten() {
+        let config = view.config(index);
+        places.entry(Place::Dataset(config.batch_dataset())).or_default().push(index);
+        if config.address.name.len() <= LABEL {
+            places.entry(Place::Label(config.job_label())).or_default().push(index);
+        }
+    }
+    places.retain(|_, configs| configs.len() > 1);
+    places.values_mut().for_each(|configs| configs.sort_unstable());
+    places
+}
+
+/// How much of a name a label keeps.
+const LABEL: usize = 63;
+
+/// What may be left of a long name in a job's label: releases differ in which end they cut off.
+fn cut_labels(name: &str) -> [String; 2] {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let label: Vec<char> =
         name.to_lowercase().chars().map(|c| if fits(c) { c } else { '_' }).collect();
-    let cut = label.len().min(63);
+    let cut = label.len().min(LABEL);
     let text = |part: &[char]| part.iter().collect::<String>();
     [text(&label[..cut]) + "…", "…".to_owned() + &text(&label[label.len() - cut..])]
-        .map(|label| if cut < 63 { label.replace('…', "") } else { label })
-        .into_iter()
-        .collect()
 }

@@ -81,8 +81,9 @@ pub fn catalogs(
     }
     let (base_files, head_files) = (base_files.unwrap_or_default(), head_files.unwrap_or_default());
     let read = read_facts(repository, &base_files, &head_files, cache)?;
-    let catalog = |side: &Revision, files: &[File]| assemble(side, root, files, &read);
-    let (mut base, mut head) = (catalog(base, &base_files), catalog(head, &head_files));
+    let mut head = assemble(head, root, &head_files, &read, &HashMap::new());
+    let shared = head.configs.iter().map(|config| (config.path.as_str(), config)).collect();
+    let mut base = assemble(base, root, &base_files, &read, &shared);
     let dialect = dialect.unwrap_or_else(|| dialect_of(root, &base, &head));
     (base.dialect, head.dialect) = (dialect, dialect);
     Ok(Pair { base, head })
@@ -253,11 +254,13 @@ pub(super) fn plain(error: &serde_json::Error) -> String {
     }
 }
 
+/// Puts a catalog together; a config that the other side has with the same content is shared.
 fn assemble(
     side: &Revision,
     root: &str,
     files: &[File],
     readings: &HashMap<Key, Reading>,
+    shared: &HashMap<&str, &Arc<Config>>,
 ) -> Catalog {
     let mut catalog = Catalog {
         rev: side.rev.clone(),
@@ -272,6 +275,10 @@ fn assemble(
         |path: &str| if root.is_empty() { path.to_owned() } else { format!("{root}/{path}") };
     for file in files {
         let (path, blob) = (full(&file.path), file.blob);
+        if let Some(config) = shared.get(path.as_str()).filter(|it| it.blob == blob) {
+            catalog.configs.push(Arc::clone(config));
+            continue;
+        }
         let reading = match file.kind {
             Err(why) => {
                 catalog.others.push(OtherFile { path, blob, why });
@@ -283,7 +290,8 @@ fn assemble(
             Some((kind, Ok(facts))) => {
                 let name = facts.name.as_deref().unwrap_or(team_of(&file.path));
                 let address = Address::new(kind, name);
-                catalog.configs.push(Config { address, path, blob, facts: Arc::clone(facts) });
+                let config = Config::new(address, path, blob, Arc::clone(facts));
+                catalog.configs.push(Arc::new(config));
             }
             Some((_, Err(Defect { line, column, what }))) => catalog.malformed.push(Malformed {
                 path,
@@ -312,13 +320,13 @@ fn take_out_duplicates(catalog: &mut Catalog) {
     };
     let order = |config: &Config| (!fits(config), config.path.clone());
     catalog.configs.sort_by(|a, b| a.address.cmp(&b.address).then_with(|| order(a).cmp(&order(b))));
-    let mut kept: Vec<Config> = Vec::with_capacity(catalog.configs.len());
+    let mut kept: Vec<Arc<Config>> = Vec::with_capacity(catalog.configs.len());
     for config in std::mem::take(&mut catalog.configs) {
         match kept.last().filter(|last| last.address == config.address) {
             None => kept.push(config),
             Some(first) => catalog.malformed.push(Malformed {
                 what: format!("the name `{}` is also that of {}", config.address.name, first.path),
-                path: config.path,
+                path: config.path.clone(),
                 line: 0,
                 column: 0,
             }),
