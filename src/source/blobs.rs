@@ -2,10 +2,9 @@
 //!
 //! # Why
 //! libgit2 reads one blob several times slower than git does. Two things win that back: asking
-//! for blobs in the order in which they lie in their pack, so that the bases of deltas are still
-//! at hand, and doing so on every core.
+//! for blobs in an order in which the bases of deltas are still at hand, and doing so on every
+//! core.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -14,7 +13,7 @@ use git2::Oid;
 
 use crate::model::name::BlobId;
 
-/// Below this many blobs, the order in the pack costs more than it gives.
+/// Below this many blobs, finding the order costs more than it gives.
 const WORTH_SORTING: usize = 256;
 
 /// How many blobs one core takes at a time.
@@ -27,10 +26,15 @@ const BATCH: usize = 512;
 /// Where the object database cannot be opened.
 pub(super) fn read_each<T: Send>(
     git_dir: &Path,
+    common_dir: &Path,
     wanted: &[BlobId],
     each: impl Fn(usize, &[u8]) -> T + Sync,
 ) -> Result<Vec<Option<T>>, git2::Error> {
-    let order = pack_order(git_dir, wanted)?;
+    let order = if wanted.len() < WORTH_SORTING {
+        (0..wanted.len()).collect()
+    } else {
+        super::packs::cheapest_order(common_dir, wanted)
+    };
     on_all_cores(git_dir, &order, BATCH, |odb, at| Some(each(at, blob(odb, wanted[at])?.data())))
 }
 
@@ -86,26 +90,4 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// One blob, if git has it.
 pub(super) fn blob<'a>(odb: &'a Odb<'_>, id: BlobId) -> Option<git2::OdbObject<'a>> {
     odb.read(Oid::from_bytes(&id.0).ok()?).ok()
-}
-
-/// Positions in `wanted` in the order of the pack; what lies in no pack comes last.
-fn pack_order(git_dir: &Path, wanted: &[BlobId]) -> Result<Vec<usize>, git2::Error> {
-    let mut order: Vec<usize> = (0..wanted.len()).collect();
-    if wanted.len() < WORTH_SORTING {
-        return Ok(order);
-    }
-    let mut rank: HashMap<BlobId, usize> = wanted.iter().map(|id| (*id, usize::MAX)).collect();
-    let repository = git2::Repository::open(git_dir)?;
-    let mut next = 0;
-    repository.odb()?.foreach(|id| {
-        if let Ok(bytes) = <[u8; 20]>::try_from(id.as_bytes())
-            && let Some(rank) = rank.get_mut(&BlobId(bytes))
-        {
-            *rank = next;
-            next += 1;
-        }
-        true
-    })?;
-    order.sort_by_key(|&at| (rank.get(&wanted[at]).copied(), at));
-    Ok(order)
 }

@@ -202,7 +202,9 @@ fn read_facts(
     let keys: Vec<Key> = wanted.keys().copied().collect();
     let ids: Vec<BlobId> = keys.iter().map(|key| key.1).collect();
     let read =
-        blobs::read_each(repository.git.path(), &ids, |at, bytes| reading(keys[at].0, bytes))?;
+        blobs::read_each(repository.git.path(), repository.git.commondir(), &ids, |at, bytes| {
+            reading(keys[at].0, bytes)
+        })?;
     let missing: Vec<&str> =
         wanted.values().zip(&read).filter(|it| it.1.is_none()).map(|it| *it.0).collect();
     if let Some(path) = missing.first() {

@@ -7,6 +7,7 @@ mod blobs;
 mod cache;
 mod catalogs;
 mod documents;
+mod packs;
 mod repository;
 
 pub use cache::Cache;
