@@ -148,15 +148,13 @@ impl Walk {
         }
         for name in names {
             let inferred = accuracy && name == "accuracy";
-            let of = |side: Option<&Value>| {
-                let map = side.and_then(Value::as_object)?;
-                let said = map.get(&name);
-                said.or_else(|| map.get(INFERRED_ACCURACY).filter(|_| inferred)).cloned()
-            };
-            let (before, after) = (of(before), of(after));
+            let (before, after) = (part(before, &name, inferred), part(after, &name, inferred));
+            if before == after {
+                continue;
+            }
             let inner = kind.of_field(&name);
             let step = if kind.is_map() { Step::Key(name) } else { Step::Field(name) };
-            self.compare(&path.then(step), inner, before.as_ref(), after.as_ref());
+            self.compare(&path.then(step), inner, before, after);
         }
     }
 
@@ -187,6 +185,12 @@ impl Walk {
             }
         }
     }
+}
+
+/// A field of one side; an inferred accuracy where the other side says one.
+fn part<'a>(side: Option<&'a Value>, name: &str, inferred: bool) -> Option<&'a Value> {
+    let map = side.and_then(Value::as_object)?;
+    map.get(name).or_else(|| map.get(INFERRED_ACCURACY).filter(|_| inferred))
 }
 
 /// Pairs of positions of the items that are one item, in the order of `before`; then what only

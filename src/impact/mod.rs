@@ -162,49 +162,57 @@ pub fn unknowns(
     dialect: Dialect,
     document: &Value,
 ) -> BTreeSet<(FieldPath, String)> {
-    let mut found = BTreeSet::new();
-    let top = Kind::Known(Ty::Struct(kind.word()));
-    find_unknowns(&FieldPath::default(), top, document, dialect, &mut found);
-    found
+    let mut search = Search { dialect, path: FieldPath::default(), found: BTreeSet::new() };
+    search.look(Kind::Known(Ty::Struct(kind.word())), document);
+    search.found
 }
 
-fn find_unknowns(
-    path: &FieldPath,
-    kind: Kind,
-    value: &Value,
+struct Search {
     dialect: Dialect,
-    found: &mut BTreeSet<(FieldPath, String)>,
-) {
-    match (kind, value) {
-        (Kind::Known(Ty::Struct(of)), Value::Object(map)) => {
-            for (name, value) in map {
-                let path = path.then(Step::Field(name.clone()));
-                let inferred = name == crate::model::document::INFERRED_ACCURACY;
-                if schema::field(of, name).is_none() && !inferred {
-                    found.insert((path, format!("this version knows no such field of {of}")));
-                } else {
-                    find_unknowns(&path, kind.of_field(name), value, dialect, found);
+    path: FieldPath,
+    found: BTreeSet<(FieldPath, String)>,
+}
+
+impl Search {
+    fn look(&mut self, kind: Kind, value: &Value) {
+        match (kind, value) {
+            (Kind::Known(Ty::Struct(of)), Value::Object(map)) => {
+                for (name, value) in map {
+                    self.path.0.push(Step::Field(name.clone()));
+                    if kind.knows(name) {
+                        self.look(kind.of_field(name), value);
+                    } else {
+                        self.add(format!("this version knows no such field of {of}"));
+                    }
+                    self.path.0.pop();
                 }
             }
-        }
-        (Kind::Known(Ty::Map(_)), Value::Object(map)) => {
-            for (name, value) in map {
-                let path = path.then(Step::Key(name.clone()));
-                find_unknowns(&path, kind.of_field(name), value, dialect, found);
+            (Kind::Known(Ty::Map(_)), Value::Object(map)) => {
+                for (name, value) in map {
+                    self.path.0.push(Step::Key(name.clone()));
+                    self.look(kind.of_field(name), value);
+                    self.path.0.pop();
+                }
             }
-        }
-        (Kind::Known(Ty::List(_)), Value::Array(items)) => {
-            for (at, item) in items.iter().enumerate() {
-                let path = path.then(Step::Item((at + 1).to_string()));
-                find_unknowns(&path, kind.of_item(), item, dialect, found);
+            (Kind::Known(Ty::List(_)), Value::Array(items)) => {
+                for (at, item) in items.iter().enumerate() {
+                    self.path.0.push(Step::Item((at + 1).to_string()));
+                    self.look(kind.of_item(), item);
+                    self.path.0.pop();
+                }
             }
-        }
-        (Kind::Known(Ty::Enum(of)), value) if schema::is_enum(of, dialect) => {
-            if schema::enum_name(of, value, dialect).is_none() {
-                found.insert((path.clone(), format!("this version knows no {of} {value}")));
+            (Kind::Known(Ty::Enum(of)), value)
+                if schema::is_enum(of, self.dialect)
+                    && schema::enum_name(of, value, self.dialect).is_none() =>
+            {
+                self.add(format!("this version knows no {of} {value}"));
             }
+            _ => {}
         }
-        _ => {}
+    }
+
+    fn add(&mut self, what: String) {
+        self.found.insert((self.path.clone(), what));
     }
 }
 

@@ -199,23 +199,30 @@ struct Producers<'a> {
     catalog: &'a Catalog,
     tables: HashMap<String, usize>,
     same_table: Vec<(usize, usize)>,
+    /// The namespaces of all outputs: a table elsewhere is nobody's.
+    spaces: HashSet<String>,
 }
 
 impl<'a> Producers<'a> {
     fn of(catalog: &'a Catalog) -> Self {
         let tables = HashMap::with_capacity(catalog.configs.len());
-        let mut producers = Self { catalog, tables, same_table: Vec::new() };
+        let mut producers =
+            Self { catalog, tables, same_table: Vec::new(), spaces: HashSet::new() };
         for (index, config) in catalog.configs.iter().enumerate() {
             if has_output(config.address.kind)
                 && let Some(table) = config.output_table()
             {
-                let first = *producers.tables.entry(lower(table).into_owned()).or_insert(index);
+                let table = lower(table);
+                let space = table.rsplit_once('.').map_or("", |split| split.0);
+                if !producers.spaces.contains(space) {
+                    producers.spaces.insert(space.to_owned());
+                }
+                let first = *producers.tables.entry(table.into_owned()).or_insert(index);
                 if first != index {
                     producers.same_table.push((first, index));
                 }
             }
         }
-        producers.add_part_tables();
         producers
     }
 
@@ -227,31 +234,30 @@ impl<'a> Producers<'a> {
         self.catalog.configs.binary_search_by(order).ok()
     }
 
-    /// The tables of join parts, as far as somebody reads them.
-    fn add_part_tables(&mut self) {
-        let reads = self.catalog.configs.iter().flat_map(|config| &config.facts.reads);
-        let tables: HashSet<Cow<'a, str>> = reads.map(|read| lower(&read.table)).collect();
-        let unknown: HashSet<Cow<'a, str>> =
-            tables.into_iter().filter(|table| self.find(table).is_none()).collect();
-        let joins = self.catalog.configs.iter().enumerate();
-        for (index, config) in joins.filter(|it| it.1.address.kind == ConfigType::Join) {
-            let Some(table) = config.output_table() else { continue };
-            for part in config.facts.parts.iter().filter(|part| !part.nested) {
-                let table = part_table(table, part);
-                if let Some(table) = unknown.get(&lower(&table)) {
-                    self.tables.entry(table.to_string()).or_insert(index);
-                }
-            }
+    /// The producer of a table in lower case: as its output, or as a table beside it.
+    fn find(&self, table: &str) -> Option<usize> {
+        if let Some(found) = self.tables.get(table) {
+            return Some(*found);
         }
+        let space = table.rsplit_once('.').map_or("", |split| split.0);
+        if !self.spaces.contains(space) {
+            return None;
+        }
+        let bases = SIDE_TABLES.iter().filter_map(|suffix| table.strip_suffix(suffix));
+        let side = bases.filter_map(|base| self.tables.get(base)).next().copied();
+        side.or_else(|| self.joining(table))
     }
 
-    /// The producer of a table in lower case.
-    fn find(&self, table: &str) -> Option<usize> {
-        let side = || {
-            let bases = SIDE_TABLES.iter().filter_map(|suffix| table.strip_suffix(suffix));
-            bases.filter_map(|base| self.tables.get(base)).next()
-        };
-        self.tables.get(table).or_else(side).copied()
+    /// The join that writes this table for one of its parts.
+    fn joining(&self, table: &str) -> Option<usize> {
+        let bases = table.match_indices('_').map(|(at, _)| &table[..at]);
+        bases.filter_map(|base| self.tables.get(base).map(|index| (base, *index))).find_map(
+            |(base, index)| {
+                let parts = self.catalog.configs[index].facts.parts.iter();
+                let mut own = parts.filter(|part| !part.nested);
+                own.any(|part| lower(&part_table(base, part)) == table).then_some(index)
+            },
+        )
     }
 }
 

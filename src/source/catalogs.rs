@@ -12,6 +12,7 @@ use super::Cache;
 use super::Repository;
 use super::SourceError;
 use super::blobs;
+use super::cache::ById;
 use super::cache::Key;
 use super::repository::Revision;
 use crate::model::catalog::Catalog;
@@ -72,7 +73,7 @@ pub fn catalogs(
     cache: &Cache,
 ) -> Result<Pair, SourceError> {
     let Sides { base, head, root, dialect } = sides;
-    let mut walker = Walker { repository, folders: HashMap::new() };
+    let mut walker = Walker { repository, root: 0, folders: HashMap::new() };
     let head_files = walker.list(head, root)?;
     let base_files = walker.list(base, root)?;
     if head_files.is_none() && base_files.is_none() {
@@ -81,9 +82,8 @@ pub fn catalogs(
     }
     let (base_files, head_files) = (base_files.unwrap_or_default(), head_files.unwrap_or_default());
     let read = read_facts(repository, &base_files, &head_files, cache)?;
-    let mut head = assemble(head, root, &head_files, &read, &HashMap::new());
-    let shared = head.configs.iter().map(|config| (config.path.as_str(), config)).collect();
-    let mut base = assemble(base, root, &base_files, &read, &shared);
+    let (mut head, configs) = assemble(head, root, &head_files, &read, (&[], &[]));
+    let (mut base, _) = assemble(base, root, &base_files, &read, (&head_files, &configs));
     let dialect = dialect.unwrap_or_else(|| dialect_of(root, &base, &head));
     (base.dialect, head.dialect) = (dialect, dialect);
     Ok(Pair { base, head })
@@ -92,56 +92,55 @@ pub fn catalogs(
 /// A file under the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct File {
-    /// From the root.
+    /// From the repository's top.
     path: String,
     blob: BlobId,
     kind: Result<ConfigType, &'static str>,
 }
 
+/// The files of a folder, sorted by path: git keeps trees in that very order.
+type Files = Arc<Vec<Arc<File>>>;
+
 /// Lists trees, each once however many commits share it.
 struct Walker<'a> {
     repository: &'a Repository,
-    folders: HashMap<Oid, Arc<Vec<(String, BlobId, bool)>>>,
+    /// How much of a path is the root.
+    root: usize,
+    folders: HashMap<(Oid, String), Files>,
 }
 
 impl Walker<'_> {
-    /// The files under the root, sorted by path; none where the commit has no such root.
-    fn list(&mut self, side: &Revision, root: &str) -> Result<Option<Vec<File>>, SourceError> {
+    /// The files under the root; none where the commit has no such root.
+    fn list(&mut self, side: &Revision, root: &str) -> Result<Option<Files>, SourceError> {
         let Some(tree) = self.repository.tree(&side.commit, root)? else { return Ok(None) };
-        let entries = self.entries(&tree)?;
-        let file = |(path, blob, ordinary): &(String, BlobId, bool)| {
-            let kind = if *ordinary { type_of(path) } else { Err(NO_FILE) };
-            File { path: path.clone(), blob: *blob, kind }
-        };
-        let mut files: Vec<File> = entries.iter().map(file).collect();
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Some(files))
+        let prefix = if root.is_empty() { String::new() } else { format!("{root}/") };
+        self.root = prefix.len();
+        self.folder(&tree, prefix).map(Some)
     }
 
-    fn entries(
-        &mut self,
-        tree: &Tree<'_>,
-    ) -> Result<Arc<Vec<(String, BlobId, bool)>>, SourceError> {
-        if let Some(known) = self.folders.get(&tree.id()) {
+    fn folder(&mut self, tree: &Tree<'_>, prefix: String) -> Result<Files, SourceError> {
+        let key = (tree.id(), prefix);
+        if let Some(known) = self.folders.get(&key) {
             return Ok(Arc::clone(known));
         }
-        let mut entries = Vec::new();
+        let mut files = Vec::with_capacity(tree.len());
         for entry in tree {
-            let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
+            let name = String::from_utf8_lossy(entry.name_bytes());
+            let path = format!("{}{name}", key.1);
             if entry.kind() == Some(ObjectType::Tree) {
-                let below = self.entries(&self.repository.git.find_tree(entry.id())?)?;
-                let joined =
-                    below.iter().map(|(path, blob, it)| (format!("{name}/{path}"), *blob, *it));
-                entries.extend(joined);
+                let below = self.repository.git.find_tree(entry.id())?;
+                files.extend(self.folder(&below, path + "/")?.iter().cloned());
             } else {
                 let ordinary = matches!(entry.filemode(), 0o100_644 | 0o100_755 | 0o100_664);
                 let utf8 = std::str::from_utf8(entry.name_bytes()).is_ok();
-                entries.push((name, blob_id(entry.id()), ordinary && utf8));
+                let kind =
+                    if ordinary && utf8 { type_of(&path[self.root..]) } else { Err(NO_FILE) };
+                files.push(Arc::new(File { path, blob: blob_id(entry.id()), kind }));
             }
         }
-        let entries = Arc::new(entries);
-        self.folders.insert(tree.id(), Arc::clone(&entries));
-        Ok(entries)
+        let files = Arc::new(files);
+        self.folders.insert(key, Arc::clone(&files));
+        Ok(files)
     }
 }
 
@@ -178,14 +177,14 @@ struct Defect {
 
 fn read_facts(
     repository: &Repository,
-    base: &[File],
-    head: &[File],
+    base: &[Arc<File>],
+    head: &[Arc<File>],
     cache: &Cache,
-) -> Result<HashMap<Key, Reading>, SourceError> {
+) -> Result<HashMap<Key, Reading, ById>, SourceError> {
     let cached = cache.load();
     let mut wanted = BTreeMap::new();
     let mut used = Vec::new();
-    let mut readings = HashMap::new();
+    let mut readings: HashMap<Key, Reading, ById> = HashMap::default();
     for file in base.iter().chain(head) {
         let Ok(kind) = file.kind else { continue };
         let key = (kind, file.blob);
@@ -256,14 +255,18 @@ pub(super) fn plain(error: &serde_json::Error) -> String {
     }
 }
 
-/// Puts a catalog together; a config that the other side has with the same content is shared.
+/// The files of a side with the configs they are.
+type Known<'a> = (&'a [Arc<File>], &'a [Option<Arc<Config>>]);
+
+/// Puts a catalog together, and tells which file is which config; a config that the other side
+/// has with the same content is shared.
 fn assemble(
     side: &Revision,
     root: &str,
-    files: &[File],
-    readings: &HashMap<Key, Reading>,
-    shared: &HashMap<&str, &Arc<Config>>,
-) -> Catalog {
+    files: &[Arc<File>],
+    readings: &HashMap<Key, Reading, ById>,
+    (known, shared): Known<'_>,
+) -> (Catalog, Vec<Option<Arc<Config>>>) {
     let mut catalog = Catalog {
         rev: side.rev.clone(),
         commit: side.commit.clone(),
@@ -273,39 +276,46 @@ fn assemble(
         others: Vec::new(),
         malformed: Vec::new(),
     };
-    let full =
-        |path: &str| if root.is_empty() { path.to_owned() } else { format!("{root}/{path}") };
+    let mut known = known.iter().zip(shared).peekable();
+    let mut configs = Vec::with_capacity(files.len());
     for file in files {
-        let (path, blob) = (full(&file.path), file.blob);
-        if let Some(config) = shared.get(path.as_str()).filter(|it| it.blob == blob) {
-            catalog.configs.push(Arc::clone(config));
-            continue;
-        }
-        let reading = match file.kind {
-            Err(why) => {
-                catalog.others.push(OtherFile { path, blob, why });
-                continue;
-            }
-            Ok(kind) => readings.get(&(kind, blob)).map(|reading| (kind, reading)),
-        };
-        match reading {
-            Some((kind, Ok(facts))) => {
-                let name = facts.name.as_deref().unwrap_or(team_of(&file.path));
-                let address = Address::new(kind, name);
-                let config = Config::new(address, path, blob, Arc::clone(facts));
-                catalog.configs.push(Arc::new(config));
-            }
-            Some((_, Err(Defect { line, column, what }))) => catalog.malformed.push(Malformed {
-                path,
-                line: *line,
-                column: *column,
-                what: what.clone(),
-            }),
-            None => {}
-        }
+        while known.next_if(|it| it.0.path < file.path).is_some() {}
+        let same = known.peek().filter(|it| Arc::ptr_eq(it.0, file)).and_then(|it| it.1.clone());
+        let config = same.or_else(|| config(file, root, readings, &mut catalog).map(Arc::new));
+        catalog.configs.extend(config.clone());
+        configs.push(config);
     }
     take_out_duplicates(&mut catalog);
-    catalog
+    (catalog, configs)
+}
+
+/// The config that a file is; a file that is none is noted in the catalog.
+fn config(
+    file: &File,
+    root: &str,
+    readings: &HashMap<Key, Reading, ById>,
+    catalog: &mut Catalog,
+) -> Option<Config> {
+    let File { path, blob, kind } = file.clone();
+    let kind = match kind {
+        Ok(kind) => kind,
+        Err(why) => {
+            catalog.others.push(OtherFile { path, blob, why });
+            return None;
+        }
+    };
+    match readings.get(&(kind, blob))? {
+        Ok(facts) => {
+            let below = path.strip_prefix(root).unwrap_or(&path).trim_start_matches('/');
+            let address = Address::new(kind, facts.name.as_deref().unwrap_or(team_of(below)));
+            Some(Config::new(address, path, blob, Arc::clone(facts)))
+        }
+        Err(Defect { line, column, what }) => {
+            let (line, column, what) = (*line, *column, what.clone());
+            catalog.malformed.push(Malformed { path, line, column, what });
+            None
+        }
+    }
 }
 
 /// A team's file carries no name: its folder does.
