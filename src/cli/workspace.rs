@@ -202,11 +202,16 @@ impl Workspace {
     ) -> Result<Vec<StaleCopy>, Failure> {
         let head = &self.pair.head;
         let mut wanted: Vec<(Address, Address, BlobId, BlobId)> = Vec::new();
+        let group_bys = touched.map(|it| it.iter().filter(|it| it.kind == ConfigType::GroupBy));
+        let group_bys: Option<BTreeSet<&str>> =
+            group_bys.map(|it| it.map(|it| &*it.name).collect());
         for join in head.configs.iter().filter(|it| it.address.kind == ConfigType::Join) {
-            for part in join.facts.parts.iter().filter(|part| !part.nested) {
+            let whole = touched.is_none_or(|it| it.contains(&join.address));
+            let named = |name: &str| group_bys.as_ref().is_some_and(|it| it.contains(name));
+            let parts = join.facts.parts.iter().filter(|part| !part.nested);
+            for part in parts.filter(|part| whole || named(&part.name)) {
                 let address = Address::new(ConfigType::GroupBy, &part.name);
-                let Some(group_by) = head.get(&address) else { continue };
-                if touched.is_none_or(|it| it.contains(&join.address) || it.contains(&address)) {
+                if let Some(group_by) = head.get(&address) {
                     wanted.push((join.address.clone(), address, join.blob, group_by.blob));
                 }
             }

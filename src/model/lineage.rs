@@ -6,9 +6,10 @@
 //! reaches a GroupBy whose file did not change.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::collections::HashSet;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 
 use super::catalog::Catalog;
 use super::catalog::Config;
@@ -78,7 +79,7 @@ pub struct Edge {
 pub struct Lineage {
     upstream: Vec<Vec<Edge>>,
     downstream: Vec<Vec<usize>>,
-    tables: HashMap<String, usize>,
+    tables: FxHashMap<String, usize>,
     same_table: Vec<(usize, usize)>,
 }
 
@@ -197,17 +198,17 @@ fn lower(table: &str) -> Cow<'_, str> {
 /// Which config writes a table.
 struct Producers<'a> {
     catalog: &'a Catalog,
-    tables: HashMap<String, usize>,
+    tables: FxHashMap<String, usize>,
     same_table: Vec<(usize, usize)>,
     /// The namespaces of all outputs: a table elsewhere is nobody's.
-    spaces: HashSet<String>,
+    spaces: FxHashSet<String>,
 }
 
 impl<'a> Producers<'a> {
     fn of(catalog: &'a Catalog) -> Self {
-        let tables = HashMap::with_capacity(catalog.configs.len());
+        let tables = FxHashMap::default();
         let mut producers =
-            Self { catalog, tables, same_table: Vec::new(), spaces: HashSet::new() };
+            Self { catalog, tables, same_table: Vec::new(), spaces: FxHashSet::default() };
         for (index, config) in catalog.configs.iter().enumerate() {
             if has_output(config.address.kind)
                 && let Some(table) = config.output_table()

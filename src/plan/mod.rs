@@ -222,7 +222,7 @@ pub fn collisions_of(
     catalog: &Catalog,
     lineage: &Lineage,
 ) -> Vec<(warning::Code, Address, String)> {
-    let found = warnings::collisions(View { catalog, lineage });
+    let found = warnings::collisions(View { catalog, lineage }, None);
     found.into_iter().map(|(code, config, text, _)| (code, config, text)).collect()
 }
 

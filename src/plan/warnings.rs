@@ -81,7 +81,8 @@ pub(super) fn warnings(
         let text = format!("reads `{table}`, which {producer} no longer writes: it stays as it is");
         add(Code::ProducerRemoved, reader, None, text, vec![producer.clone()]);
     }
-    for (code, config, text, other) in collisions(head) {
+    let changed: BTreeSet<&Address> = inputs.changes.iter().map(|it| &it.0.address).collect();
+    for (code, config, text, other) in collisions(head, Some(&changed)) {
         let new = [&config, &other].iter().any(|it| inputs.change(it).is_some());
         if new {
             add(code, &config, None, text, vec![other]);
@@ -241,8 +242,11 @@ fn verb(kind: ChangeKind) -> &'static str {
 }
 
 /// Configs that write to one place, or run under one label: the later one, the sentence, the
-/// earlier one.
-pub(super) fn collisions(view: View<'_>) -> Vec<(Code, Address, String, Address)> {
+/// earlier one. With `among`, those are found that one of them shares a place with.
+pub(super) fn collisions(
+    view: View<'_>,
+    among: Option<&BTreeSet<&Address>>,
+) -> Vec<(Code, Address, String, Address)> {
     let has = |index: usize, resource| view.resources_at(index).contains(&resource);
     let mut found = Vec::new();
     let mut add = |code, what: String, first: usize, other: usize| {
@@ -255,7 +259,7 @@ pub(super) fn collisions(view: View<'_>) -> Vec<(Code, Address, String, Address)
             add(Code::NameCollision, format!("table {table}"), first, other);
         }
     }
-    for (place, configs) in shared_places(view) {
+    for (place, configs) in shared_places(view, among) {
         let [first, others @ ..] = configs.as_slice() else { continue };
         for other in others.iter().filter(|it| *it != first) {
             let (code, what, resource) = match &place {
@@ -282,12 +286,20 @@ enum Place {
 }
 
 /// The places that several online GroupBys have, each with those.
-fn shared_places(view: View<'_>) -> BTreeMap<Place, Vec<usize>> {
+fn shared_places(
+    view: View<'_>,
+    among: Option<&BTreeSet<&Address>>,
+) -> BTreeMap<Place, Vec<usize>> {
+    // Equal places have equal lengths, which spares nearly every other config a closer look.
+    let length = |address: &Address| address.name.chars().count();
+    let lengths: Option<BTreeSet<usize>> =
+        among.map(|among| among.iter().map(|address| length(address)).collect());
     let mut names: HashMap<String, Vec<usize>> = HashMap::new();
     let mut places: BTreeMap<Place, Vec<usize>> = BTreeMap::new();
     for (index, config) in view.catalog.configs.iter().enumerate() {
         let online = config.facts.online && config.address.kind == ConfigType::GroupBy;
-        if online {
+        let near = || lengths.as_ref().is_none_or(|it| it.contains(&length(&config.address)));
+        if online && near() {
             names.entry(sanitize(&config.address.name).to_lowercase()).or_default().push(index);
         }
         if online && config.address.name.len() > LABEL {

@@ -5,11 +5,11 @@
 //! for blobs in an order in which the bases of deltas are still at hand, and doing so on every
 //! core.
 
-use std::path::Path;
 use std::sync::Mutex;
 
 use git2::Odb;
 use git2::Oid;
+use git2::Repository;
 
 use crate::model::name::BlobId;
 
@@ -25,17 +25,16 @@ const BATCH: usize = 512;
 /// # Errors
 /// Where the object database cannot be opened.
 pub(super) fn read_each<T: Send>(
-    git_dir: &Path,
-    common_dir: &Path,
+    git: &Repository,
     wanted: &[BlobId],
     each: impl Fn(usize, &[u8]) -> T + Sync,
 ) -> Result<Vec<Option<T>>, git2::Error> {
     let order = if wanted.len() < WORTH_SORTING {
         (0..wanted.len()).collect()
     } else {
-        super::packs::cheapest_order(common_dir, wanted)
+        super::packs::cheapest_order(git.commondir(), wanted)
     };
-    on_all_cores(git_dir, &order, BATCH, |odb, at| Some(each(at, blob(odb, wanted[at])?.data())))
+    on_all_cores(git, &order, BATCH, |odb, at| Some(each(at, blob(odb, wanted[at])?.data())))
 }
 
 /// Does `work` for every position of `order` on all cores, each with an object database of its
@@ -44,27 +43,27 @@ pub(super) fn read_each<T: Send>(
 /// # Errors
 /// Where the object database cannot be opened.
 pub(super) fn on_all_cores<T: Send>(
-    git_dir: &Path,
+    git: &Repository,
     order: &[usize],
     batch: usize,
     work: impl Fn(&Odb<'_>, usize) -> Option<T> + Sync,
 ) -> Result<Vec<Option<T>>, git2::Error> {
     let batches = Mutex::new(order.chunks(batch));
     let results = Mutex::new(Vec::with_capacity(order.len()));
-    let run = || -> Result<(), git2::Error> {
-        let repository = git2::Repository::open(git_dir)?;
-        let odb = repository.odb()?;
-        loop {
-            let Some(batch) = lock(&batches).next() else { return Ok(()) };
+    let run = |odb: &Odb<'_>| {
+        while let Some(batch) = lock(&batches).next() {
             let made: Vec<(usize, T)> =
-                batch.iter().filter_map(|&at| Some((at, work(&odb, at)?))).collect();
+                batch.iter().filter_map(|&at| Some((at, work(odb, at)?))).collect();
             lock(&results).extend(made);
         }
     };
+    // A repository cannot be shared by threads; this one serves the first.
+    let path = git.path();
+    let run_alone = || Repository::open(path)?.odb().map(|odb| run(&odb));
     std::thread::scope(|scope| {
         let threads = cores().min(order.len().div_ceil(batch)).max(1);
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
-        let mut outcome = run();
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run_alone)).collect();
+        let mut outcome = git.odb().map(|odb| run(&odb));
         for thread in others {
             let joined = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             outcome = outcome.and(joined);

@@ -6,15 +6,13 @@
 //! damaged or foreign one is ignored, never believed: every segment carries a checksum, and its
 //! header a hash of the very source code that computes facts.
 
-use std::collections::HashMap;
 use std::fs;
-use std::hash::BuildHasherDefault;
-use std::hash::Hasher;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde::Serialize;
 use sha2::Digest;
@@ -41,30 +39,6 @@ const SLACK: usize = 3;
 /// What identifies facts: a blob, and what it is taken for.
 pub(super) type Key = (ConfigType, BlobId);
 
-/// Hashes keys by their blob ids, which are hashes themselves.
-#[derive(Clone, Default)]
-pub(super) struct IdHasher(u64);
-
-/// Builds [`IdHasher`]s.
-pub(super) type ById = BuildHasherDefault<IdHasher>;
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let (head, _) = bytes.split_first_chunk::<8>().unwrap_or((&[0; 8], bytes));
-        self.0 ^= u64::from_le_bytes(*head);
-    }
-
-    fn write_isize(&mut self, kind: isize) {
-        self.0 ^= kind.unsigned_abs() as u64;
-    }
-
-    fn write_usize(&mut self, _length: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 /// Where facts are kept; nowhere when switched off.
 #[derive(Clone, Debug)]
 pub struct Cache {
@@ -81,7 +55,7 @@ struct Entry<F> {
 /// The facts of a cache file, and whether the file is worth adding to.
 #[derive(Default)]
 pub(super) struct Cached {
-    pub(super) facts: HashMap<Key, Arc<Facts>, ById>,
+    pub(super) facts: FxHashMap<Key, Arc<Facts>>,
     segments: usize,
     sound: bool,
 }
@@ -103,7 +77,7 @@ impl Cache {
         let header = header();
         let Some(rest) = bytes.strip_prefix(&header[..]) else { return Cached::default() };
         let (segments, sound) = split(rest);
-        let mut facts: HashMap<Key, Arc<Facts>, ById> = HashMap::default();
+        let mut facts: FxHashMap<Key, Arc<Facts>> = FxHashMap::default();
         let threads = super::blobs::cores().max(1);
         let decoded: Vec<Option<Vec<Entry<Facts>>>> = std::thread::scope(|scope| {
             let share = segments.len().div_ceil(threads).max(1);

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use git2::ObjectType;
 use git2::Oid;
 use git2::Tree;
+use rustc_hash::FxHashMap;
 
 use super::Cache;
 use super::Repository;
 use super::SourceError;
 use super::blobs;
-use super::cache::ById;
 use super::cache::Key;
 use super::repository::Revision;
 use crate::model::catalog::Catalog;
@@ -180,11 +180,11 @@ fn read_facts(
     base: &[Arc<File>],
     head: &[Arc<File>],
     cache: &Cache,
-) -> Result<HashMap<Key, Reading, ById>, SourceError> {
+) -> Result<FxHashMap<Key, Reading>, SourceError> {
     let cached = cache.load();
     let mut wanted = BTreeMap::new();
     let mut used = Vec::new();
-    let mut readings: HashMap<Key, Reading, ById> = HashMap::default();
+    let mut readings: FxHashMap<Key, Reading> = HashMap::default();
     for file in base.iter().chain(head) {
         let Ok(kind) = file.kind else { continue };
         let key = (kind, file.blob);
@@ -200,10 +200,7 @@ fn read_facts(
     }
     let keys: Vec<Key> = wanted.keys().copied().collect();
     let ids: Vec<BlobId> = keys.iter().map(|key| key.1).collect();
-    let read =
-        blobs::read_each(repository.git.path(), repository.git.commondir(), &ids, |at, bytes| {
-            reading(keys[at].0, bytes)
-        })?;
+    let read = blobs::read_each(&repository.git, &ids, |at, bytes| reading(keys[at].0, bytes))?;
     let missing: Vec<&str> =
         wanted.values().zip(&read).filter(|it| it.1.is_none()).map(|it| *it.0).collect();
     if let Some(path) = missing.first() {
@@ -264,7 +261,7 @@ fn assemble(
     side: &Revision,
     root: &str,
     files: &[Arc<File>],
-    readings: &HashMap<Key, Reading, ById>,
+    readings: &FxHashMap<Key, Reading>,
     (known, shared): Known<'_>,
 ) -> (Catalog, Vec<Option<Arc<Config>>>) {
     let mut catalog = Catalog {
@@ -293,7 +290,7 @@ fn assemble(
 fn config(
     file: &File,
     root: &str,
-    readings: &HashMap<Key, Reading, ById>,
+    readings: &FxHashMap<Key, Reading>,
     catalog: &mut Catalog,
 ) -> Option<Config> {
     let File { path, blob, kind } = file.clone();

@@ -39,7 +39,7 @@ pub fn documents<T: Send>(
     each: impl Fn(usize, Option<Value>, Option<Value>) -> T + Sync,
 ) -> Result<Vec<T>, SourceError> {
     let order: Vec<usize> = (0..wanted.len()).collect();
-    let made = blobs::on_all_cores(repository.git.path(), &order, 8, |odb, at| {
+    let made = blobs::on_all_cores(&repository.git, &order, 8, |odb, at| {
         let side =
             |blob: Option<BlobId>| blob.map(|blob| document(odb, &wanted[at], blob)).transpose();
         let both = side(wanted[at].before).and_then(|before| Ok((before, side(wanted[at].after)?)));

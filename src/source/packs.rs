@@ -7,7 +7,6 @@
 //! base first and deltas right behind it, libgit2 finds every base at hand. An order can be slow
 //! but never wrong: whatever is not understood here simply comes last.
 
-use std::collections::HashMap;
 use std::fs;
 use std::fs::File;
 use std::io::Read;
@@ -15,6 +14,8 @@ use std::io::Seek;
 use std::io::SeekFrom;
 use std::path::Path;
 use std::path::PathBuf;
+
+use rustc_hash::FxHashMap;
 
 use crate::model::name::BlobId;
 
@@ -26,7 +27,7 @@ const NAMES: usize = 8 + 256 * 4;
 
 /// Positions in `wanted`, each once: per pack, bases before their deltas; then everything else.
 pub(super) fn cheapest_order(common_dir: &Path, wanted: &[BlobId]) -> Vec<usize> {
-    let mut left: HashMap<BlobId, usize> =
+    let mut left: FxHashMap<BlobId, usize> =
         wanted.iter().enumerate().map(|(at, id)| (*id, at)).collect();
     let mut order = Vec::with_capacity(wanted.len());
     for index in indexes(common_dir) {
@@ -167,12 +168,12 @@ struct Forest {
 }
 
 impl Forest {
-    fn grow(pack: &Pack, wanted: &HashMap<BlobId, usize>) -> Option<Self> {
+    fn grow(pack: &Pack, wanted: &FxHashMap<BlobId, usize>) -> Option<Self> {
         let mut window = Window::over(pack)?;
         let place = |(id, at): (&BlobId, &usize)| Some((pack.offset(&id.0)?, Some(*at)));
         let mut offsets: Vec<(u64, Option<usize>)> = wanted.iter().filter_map(place).collect();
         offsets.sort_unstable();
-        let mut known: HashMap<u64, usize> =
+        let mut known: FxHashMap<u64, usize> =
             offsets.iter().enumerate().map(|(node, it)| (it.0, node)).collect();
         let mut forest = Self { nodes: Vec::with_capacity(offsets.len()), roots: Vec::new() };
         forest.nodes.extend(offsets.iter().map(|it| (it.1, Vec::new())));
@@ -238,7 +239,7 @@ mod tests {
         let index = indexes(folder.path()).pop().unwrap();
         let pack = Pack::open(&index).unwrap();
         let mut window = Window::over(&pack).unwrap();
-        let place: HashMap<u64, usize> = order
+        let place: FxHashMap<u64, usize> = order
             .iter()
             .enumerate()
             .map(|(n, &at)| (pack.offset(&ids[at].0).unwrap(), n))
