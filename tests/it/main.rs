@@ -1,5 +1,7 @@
 //! One binary for all integration tests; a test of its own sees that no file is forgotten.
 
+mod laws;
+mod rules;
 mod scenarios;
 mod support;
 
