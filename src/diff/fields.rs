@@ -33,6 +33,8 @@ pub struct FieldChange {
     after: Option<Value>,
     /// Only the order of a list's items differs.
     pub reordered: bool,
+    /// The values in the items of a reordered list.
+    moved: BTreeSet<FieldPath>,
 }
 
 impl PartialEq for Kind {
@@ -100,10 +102,16 @@ impl Walk {
             return;
         }
         match (before, after) {
-            (Some(Value::Object(_)), Some(Value::Object(_))) => {
+            // An empty value is one of its own, which rules see by its own path.
+            (Some(Value::Object(one)), Some(Value::Object(other)))
+                if kind.is_map() || one.is_empty() == other.is_empty() =>
+            {
                 self.objects(path, kind, before, after);
             }
-            (Some(Value::Array(before)), Some(Value::Array(after))) => {
+            (Some(Value::Array(before)), Some(Value::Array(after)))
+                if matches!(kind, Kind::Known(Ty::List(_)))
+                    || before.is_empty() == after.is_empty() =>
+            {
                 self.lists(path, kind, before, after);
             }
             (None, Some(Value::Array(items))) if !items.is_empty() => {
@@ -112,20 +120,14 @@ impl Walk {
             (Some(Value::Array(items)), None) if !items.is_empty() => {
                 self.lists(path, kind, items, &[]);
             }
-            _ => self.add(path, kind, before, after, false),
+            _ => self.add(path, kind, before, after),
         }
     }
 
-    fn add(
-        &mut self,
-        path: &FieldPath,
-        kind: Kind,
-        before: Option<&Value>,
-        after: Option<&Value>,
-        reordered: bool,
-    ) {
+    fn add(&mut self, path: &FieldPath, kind: Kind, before: Option<&Value>, after: Option<&Value>) {
         let (before, after) = (before.cloned(), after.cloned());
-        self.found.push(FieldChange { path: path.clone(), kind, before, after, reordered });
+        let (path, moved) = (path.clone(), BTreeSet::new());
+        self.found.push(FieldChange { path, kind, before, after, reordered: false, moved });
     }
 
     fn objects(
@@ -167,12 +169,17 @@ impl Walk {
         if !matched.is_sorted() {
             let list = |labels: &[String]| Value::from(labels.to_vec());
             let (old, new) = (list(&old_labels), list(&new_labels));
+            let mut moved = BTreeSet::new();
+            for item in before {
+                leaves(&path.then(Step::Item(String::new())), inner, item, &mut moved);
+            }
             self.found.push(FieldChange {
                 path: path.clone(),
                 kind: Kind::Unknown,
                 before: Some(old),
                 after: Some(new),
                 reordered: true,
+                moved,
             });
         }
         for (old, new) in pairs {
@@ -181,7 +188,7 @@ impl Walk {
             let (old, new) = (old.map(|at| &before[at]), new.map(|at| &after[at]));
             match (old, new) {
                 (Some(_), Some(_)) => self.compare(&item, inner, old, new),
-                _ => self.add(&item, inner, old, new, false),
+                _ => self.add(&item, inner, old, new),
             }
         }
     }
@@ -288,6 +295,7 @@ pub fn changed_leaves(change: &FieldChange) -> Vec<FieldPath> {
     let mut paths = BTreeSet::new();
     if change.reordered {
         paths.insert(change.path.clone());
+        paths.extend(change.moved.iter().cloned());
     }
     for side in [&change.before, &change.after].into_iter().flatten() {
         if !change.reordered {

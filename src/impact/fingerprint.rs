@@ -90,12 +90,13 @@ impl Walk {
 
     fn object(&mut self, at: Kind, known: bool, map: &Map<String, Value>) -> Projected {
         let mut kept = RESOURCES.map(|_| Map::new());
+        let infers = matches!(at, Kind::Known(Ty::Struct("GroupBy")));
         for (name, value) in map {
             let step = if at.is_map() { Step::Key } else { Step::Field };
             self.path.0.push(step(name.clone()));
             let inner = self.project(at.of_field(name), known && at.knows(name), value);
             self.path.0.pop();
-            let name = if name == INFERRED_ACCURACY { "accuracy" } else { name };
+            let name = if infers && name == INFERRED_ACCURACY { "accuracy" } else { name };
             for (kept, value) in kept.iter_mut().zip(inner) {
                 kept.extend(value.map(|value| (name.to_owned(), value)));
             }

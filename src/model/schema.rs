@@ -413,7 +413,7 @@ const IDENTITIES: &[(&str, &[&[&str]])] = &[
     ("BootstrapPart", &[&["/table", "/metaData/name"], &["/table"], &[]]),
     ("DataField", &[&["/name"]]),
     ("Derivation", &[&["/name"]]),
-    ("ExternalPart", &[&["/source/metadata/name", "/prefix"], &["/source/metadata/name"]]),
+    ("ExternalPart", &[&["/source/metadata/name", "/prefix"], &["/source/metadata/name"], &[]]),
     ("JoinPart", &[&["/groupBy/metaData/name", "/prefix"], &["/groupBy/metaData/name"], &["/groupBy/metaData/name~"]]),
     ("KvDependency", &[&["/kvInfo/table"]]),
     ("Metric", &[&["/name"]]),
