@@ -220,12 +220,29 @@ pub(super) struct ValidateArgs {
     /// The commit to check.
     #[arg(long, value_name = "REV", default_value = "HEAD")]
     pub(super) head: String,
-    #[command(flatten)]
-    pub(super) out: OutArgs,
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) format: ValidateFormat,
+    /// Write the answer to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+/// How findings look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ValidateFormat {
+    /// For people at a terminal.
+    #[default]
+    Text,
+    /// For programs; `chronon-plan schema validate` describes it.
+    Json,
 }
 
 /// Plan a bundled example: two commits of a small repository, made in a temporary folder.
 #[derive(Debug, Args)]
+#[command(
+    after_long_help = "EXAMPLES\n  chronon-plan demo\n  chronon-plan demo --dir /tmp/example"
+)]
 pub(super) struct DemoArgs {
     /// Where the example is made. Without it: a new folder for temporary files.
     #[arg(long, value_name = "DIR")]

@@ -7,6 +7,7 @@ use crate::model::catalog::Malformed;
 use crate::plan::PlanError;
 use crate::plan::settings::FILE;
 use crate::plan::settings::Mistake;
+use crate::render::visible;
 use crate::source::SourceError;
 
 /// How a run ended.
@@ -67,15 +68,8 @@ impl fmt::Display for Failure {
         let (first, rest) = self.what.split_first().map_or(("failed", &[][..]), |it| (it.0, it.1));
         writeln!(f, "error: {}", visible(first))?;
         rest.iter().try_for_each(|line| writeln!(f, "  {}", visible(line)))?;
-        self.hints.iter().try_for_each(|hint| writeln!(f, "next: {hint}"))
+        self.hints.iter().try_for_each(|hint| writeln!(f, "next: {}", visible(hint)))
     }
-}
-
-/// Text that may hold file names of any kind, on one line and without control characters.
-fn visible(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect()
 }
 
 impl Failure {
@@ -158,7 +152,13 @@ impl From<SourceError> for Failure {
             SourceError::NoRoot { .. } => &[
                 "name the compiled root with `--root DIR`; `git ls-tree -d -r --name-only HEAD` lists folders",
             ],
-            SourceError::MissingBlobs { .. } => {
+            SourceError::NoCommit => {
+                &["commit the compiled files, or name another repository with `--repo DIR`"]
+            }
+            SourceError::NoConfigs { .. } => {
+                &["name the folder that holds group_bys/ and joins/ with `--root DIR`"]
+            }
+            SourceError::MissingBlobs { .. } | SourceError::MissingObject => {
                 &["fetch them: `git fetch --refetch --no-filter`, or clone without `--filter`"]
             }
             SourceError::Document { .. } => {

@@ -47,7 +47,11 @@ impl Output {
             };
         };
         let draft = path.with_extension(format!("draft-{}", std::process::id()));
-        let written = std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, path));
+        let written = if is_replaceable(path) {
+            std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, path))
+        } else {
+            std::fs::write(path, text)
+        };
         written.map_err(|error| {
             if draft.exists() {
                 std::fs::remove_file(&draft).unwrap_or_default();
@@ -64,4 +68,10 @@ impl Output {
         // Nobody listens: nothing is left to tell.
         std::io::stderr().lock().write_all(format!("{text}{end}").as_bytes()).unwrap_or_default();
     }
+}
+
+/// Whether another file may take the place of this one: a device, a pipe or a link must stay what
+/// it is, and is written through.
+fn is_replaceable(path: &Path) -> bool {
+    path.symlink_metadata().map_or(true, |there| there.is_file())
 }

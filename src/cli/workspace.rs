@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -18,6 +19,7 @@ use crate::diff::ChangeKind;
 use crate::impact;
 use crate::impact::Verdict;
 use crate::model::catalog::Catalog;
+use crate::model::facts::Extent;
 use crate::model::name::Address;
 use crate::model::name::BlobId;
 use crate::model::name::ConfigType;
@@ -27,6 +29,7 @@ use crate::plan::StaleCopy;
 use crate::plan::settings;
 use crate::plan::settings::EnvSettings;
 use crate::plan::settings::Settings;
+use crate::render::visible;
 use crate::source;
 use crate::source::Cache;
 use crate::source::Pair;
@@ -48,6 +51,8 @@ pub(super) struct Request {
     pub(super) cached: bool,
     /// Look at one commit alone: base is head.
     pub(super) one_commit: bool,
+    /// Read every file to its end, and not only those that differ.
+    pub(super) thorough: bool,
 }
 
 /// Everything that the layers below need.
@@ -80,7 +85,7 @@ impl Workspace {
         let all = read_settings(&repository, request, &head)?;
         let (env, settings) = choose_env(request, all)?;
         let root = match request.root.as_ref().or(settings.root.as_ref()) {
-            Some(root) => plain_root(root),
+            Some(root) => plain_root(root, repository.top())?,
             None => find_root(&repository, &head, &base, request)?,
         };
         let env = env.unwrap_or_else(|| usual_env(&root).to_owned());
@@ -88,7 +93,9 @@ impl Workspace {
             true => Cache::in_folder(&repository.cache_dir()),
             false => Cache::off(),
         };
-        let sides = Sides { base: &base, head: &head, root: &root, dialect: settings.dialect };
+        let extent = if request.thorough { Extent::Whole } else { Extent::Facts };
+        let sides =
+            Sides { base: &base, head: &head, root: &root, dialect: settings.dialect, extent };
         let mut pair = source::catalogs(&repository, &sides, &cache)?;
         if !pair.is_sound() {
             if !request.keep_going {
@@ -98,6 +105,7 @@ impl Workspace {
             pair.leave_out_malformed();
         }
         let mut workspace = Self { repository, env, settings, pair, notes: Vec::new() };
+        workspace.note_missing_root();
         workspace.note_uncommitted(request)?;
         workspace.note_merge_base(request)?;
         Ok(workspace)
@@ -108,7 +116,8 @@ impl Workspace {
             return Ok(());
         }
         let head = &self.pair.head;
-        let files = self.repository.uncommitted(&head.commit, &head.root, settings::FILE)?;
+        let settings = request.settings.is_none().then_some(settings::FILE);
+        let files = self.repository.uncommitted(&head.commit, &head.root, settings)?;
         if let Some(first) = files.first() {
             let many = if files.len() == 1 {
                 String::new()
@@ -116,10 +125,24 @@ impl Workspace {
                 format!(" and {} more", files.len() - 1)
             };
             self.notes.push(format!(
-                "the work tree differs from HEAD in {first}{many}; what is committed is planned, not what lies there"
+                "the work tree differs from HEAD in {}{many}; what is committed is planned, not what lies there",
+                visible(first)
             ));
         }
         Ok(())
+    }
+
+    /// A root that one side lacks may be one that moved.
+    fn note_missing_root(&mut self) {
+        let Pair { base, head } = &self.pair;
+        for (side, reads) in
+            [(base, "everything reads as new"), (head, "everything reads as removed")]
+        {
+            if side.is_empty() {
+                let (rev, root) = (visible(&side.rev), visible(&side.root));
+                self.notes.push(format!("{rev} has no folder `{root}`: {reads}"));
+            }
+        }
     }
 
     fn note_merge_base(&mut self, request: &Request) -> Result<(), Failure> {
@@ -127,8 +150,9 @@ impl Workspace {
         let tip = self.repository.revision(rev)?;
         if tip.commit != self.pair.base.commit && !request.one_commit {
             self.notes.push(format!(
-                "{rev} has commits that {} lacks; compared with where they parted, {}",
-                self.pair.head.rev,
+                "{} has commits that {} lacks; compared with where they parted, {}",
+                visible(rev),
+                visible(&self.pair.head.rev),
                 self.pair.base.commit.short()
             ));
         }
@@ -336,6 +360,8 @@ fn choose_env(
     request: &Request,
     mut all: Settings,
 ) -> Result<(Option<String>, EnvSettings), Failure> {
+    let place = request.settings.as_ref().map(|path| path.display().to_string());
+    let place = place.as_deref().unwrap_or(settings::FILE);
     let names = all.envs.keys().cloned().collect::<Vec<_>>().join("`, `");
     let only = (all.envs.len() == 1).then(|| all.envs.keys().next().cloned()).flatten();
     let name = request.env.clone().or(all.default_env.clone()).or(only);
@@ -343,15 +369,13 @@ fn choose_env(
         Some(name) if all.envs.is_empty() => Ok((Some(name), EnvSettings::default())),
         Some(name) => match all.envs.remove(&name) {
             Some(settings) => Ok((Some(name), settings)),
-            None => Err(Failure::new(format!("{} has no env `{name}`", settings::FILE))
+            None => Err(Failure::new(format!("{place} has no env `{name}`"))
                 .hint(format!("its envs are `{names}`"))),
         },
         None if all.envs.is_empty() => Ok((None, EnvSettings::default())),
-        None => {
-            Err(Failure::new(format!("{} has several envs and none was named", settings::FILE))
-                .hint(format!("name one with `--env`: `{names}`"))
-                .hint("or set `default_env`"))
-        }
+        None => Err(Failure::new(format!("{place} has several envs and none was named"))
+            .hint(format!("name one with `--env`: `{names}`"))
+            .hint("or set `default_env`")),
     }
 }
 
@@ -359,11 +383,16 @@ fn usual_env(root: &str) -> &'static str {
     if root.rsplit('/').next() == Some("compiled_canary") { "canary" } else { "prod" }
 }
 
-/// A root as git writes it: from the top, without `./` and slashes at the ends.
-fn plain_root(root: &str) -> String {
-    let root = root.trim_matches('/');
-    let root = root.strip_prefix("./").unwrap_or(root);
-    if root == "." { String::new() } else { root.to_owned() }
+/// A root as git writes it: from the top, without empty parts and `.`.
+fn plain_root(root: &str, top: Option<&Path>) -> Result<String, Failure> {
+    let inside = top.and_then(|top| Path::new(root).strip_prefix(top).ok()?.to_str());
+    let parts = inside.unwrap_or(root).split('/').filter(|part| !matches!(*part, "" | "."));
+    let parts: Vec<&str> = parts.collect();
+    if parts.contains(&"..") {
+        return Err(Failure::new(format!("the root `{root}` has `..` in it"))
+            .hint("name the folder from the repository's top with `--root DIR`"));
+    }
+    Ok(parts.join("/"))
 }
 
 /// The one compiled root that is meant when nobody names one.

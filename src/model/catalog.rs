@@ -103,6 +103,11 @@ impl Catalog {
         self.configs.binary_search_by(|config| config.address.cmp(address)).ok()
     }
 
+    /// Whether nothing at all lies under the root.
+    pub fn is_empty(&self) -> bool {
+        self.configs.is_empty() && self.others.is_empty() && self.malformed.is_empty()
+    }
+
     /// The config with this address.
     pub fn get(&self, address: &Address) -> Option<&Config> {
         self.index_of(address).map(|index| &*self.configs[index])

@@ -124,20 +124,81 @@ pub struct Facts {
     pub models: Vec<String>,
     /// Above zero where only dialect ZIP writes such a file, below where only OSS does.
     pub dialect_hint: i8,
+    /// Whether the file was read to its end: else what no fact needs was skipped unread.
+    pub checked: bool,
 }
 
-/// Reads the facts of a compiled file of type `kind`.
+/// How much of a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What facts need; the rest is skipped, whatever it is.
+    Facts,
+    /// All of it.
+    Whole,
+}
+
+/// Reads the facts of a compiled file of type `kind`; the whole file where it will be
+/// compared.
 ///
 /// # Errors
 /// Where the bytes are not a JSON object of the expected shape; the error has line and column.
-pub fn read(kind: ConfigType, bytes: &[u8]) -> Result<Facts, serde_json::Error> {
+pub fn read(kind: ConfigType, bytes: &[u8], extent: Extent) -> Result<Facts, serde_json::Error> {
     let object = bytes.trim_ascii_start().first() == Some(&b'{');
     if kind == ConfigType::Team || !object {
         // Derived structs would also take a list; a map takes an object alone.
         serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes)?;
-        return Ok(Facts { dialect_hint: 1, ..Facts::default() });
+        return Ok(Facts { dialect_hint: 1, checked: true, ..Facts::default() });
     }
-    Ok(Collector::default().collect(kind, &serde_json::from_slice(bytes)?))
+    let mut facts = Collector::default().collect(kind, &serde_json::from_slice(bytes)?);
+    if extent == Extent::Whole {
+        serde_json::from_slice::<Sound>(bytes)?;
+    }
+    facts.checked = extent == Extent::Whole;
+    Ok(facts)
+}
+
+/// A document that a full parser takes. Fields that no fact needs are skipped unread, so what is
+/// wrong inside them would come to light only when the document is compared.
+struct Sound;
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> serde::de::Visitor<'de> for Sound {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("any value")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
+        while list.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
 }
 
 /// A string that borrows from the file where it can.
@@ -666,7 +727,7 @@ mod tests {
     use serde_json::json;
 
     fn facts(kind: ConfigType, value: &serde_json::Value) -> Facts {
-        read(kind, value.to_string().as_bytes()).unwrap()
+        read(kind, value.to_string().as_bytes(), Extent::Whole).unwrap()
     }
 
     #[test]
@@ -710,9 +771,9 @@ mod tests {
 
     #[test]
     fn shapes_that_do_not_fit_are_errors_with_a_place() {
-        let error = read(ConfigType::Join, b"{\n \"joinParts\": 3}").unwrap_err();
+        let error = read(ConfigType::Join, b"{\n \"joinParts\": 3}", Extent::Facts).unwrap_err();
         assert_eq!((error.line(), error.column()), (2, 15));
-        assert!(read(ConfigType::Join, b"[]").is_err());
-        assert!(read(ConfigType::Team, b"[]").is_err());
+        assert!(read(ConfigType::Join, b"[]", Extent::Facts).is_err());
+        assert!(read(ConfigType::Team, b"[]", Extent::Facts).is_err());
     }
 }

@@ -336,7 +336,8 @@ mod tests {
             .map(|(kind, name, body)| {
                 let mut body = body.clone();
                 body["metaData"] = json!({"name": name, "outputNamespace": "ns"});
-                let facts = facts::read(*kind, body.to_string().as_bytes()).unwrap();
+                let facts =
+                    facts::read(*kind, body.to_string().as_bytes(), facts::Extent::Whole).unwrap();
                 let path = format!("compiled/{}/{name}", kind.dir());
                 let address = super::super::name::Address::new(*kind, name);
                 Config::new(address, path, BlobId([0; 20]), facts.into()).into()

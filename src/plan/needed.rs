@@ -201,8 +201,15 @@ struct Side {
     abandoned: Vec<(Address, Address, String)>,
 }
 
-/// Stands in for a fingerprint that nobody computed: that of a config which is the same on both
-/// sides, where only whether it changed matters.
+/// The part of a fingerprint that the config alone accounts for. A file whose bytes differ has
+/// one even where it says the same; else formatting would read as a change.
+fn own(inputs: &Inputs<'_>, at: At<'_>, config: &Config, resource: Resource) -> Fingerprint {
+    let print = inputs.own(&config.address, matches!(at, At::Head(_)), resource);
+    print.unwrap_or_else(|| unchanged(config))
+}
+
+/// Stands in for a fingerprint that nobody computed: that of a config whose file is the same on
+/// both sides, where only whether it changed matters.
 fn unchanged(config: &Config) -> Fingerprint {
     let mut bytes = [0; 32];
     bytes[..20].copy_from_slice(&config.blob.0);
@@ -244,24 +251,19 @@ impl Side {
         index: usize,
     ) {
         let config = view.config(index);
-        let own = |resource| match inputs.own(&config.address, matches!(at, At::Head(_)), resource)
-        {
-            Some(print) => print,
-            None => unchanged(config),
-        };
         let mut resources = resources(view.catalog, view.lineage, index);
         if !resources.contains(&Resource::Table) {
             // Not kept, but what reads it inline depends on it all the same.
             resources.push(Resource::Table);
         }
         for resource in resources {
-            let mut upstream = self.upstream(view, index, resource);
+            let mut upstream = self.upstream(inputs, view, at, index, resource);
             if let At::Head(before) = at {
                 upstream.extend(self.left_behind(before, view, base, config, resource));
             }
             upstream.sort();
             upstream.dedup();
-            let own = own(resource);
+            let own = own(inputs, at, config, resource);
             let tables: Vec<(&Address, Fingerprint)> =
                 upstream.iter().map(|it| (&it.0, it.1)).collect();
             let whole = impact::combined(&own, &tables);
@@ -272,7 +274,9 @@ impl Side {
     /// The tables that a resource is computed from, with their fingerprints.
     fn upstream(
         &self,
+        inputs: &Inputs<'_>,
         view: View<'_>,
+        at: At<'_>,
         index: usize,
         resource: Resource,
     ) -> Vec<(Address, Fingerprint)> {
@@ -281,8 +285,8 @@ impl Side {
         let table = |edge: &Edge| {
             let producer = view.config(edge.upstream);
             let key = (producer.address.clone(), Resource::Table);
-            let print =
-                self.prints.get(&key).map_or_else(|| unchanged(producer), |print| print.whole);
+            let alone = || own(inputs, at, producer, Resource::Table);
+            let print = self.prints.get(&key).map_or_else(alone, |print| print.whole);
             (key.0, print)
         };
         edges.map(table).collect()

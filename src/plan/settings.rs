@@ -174,7 +174,8 @@ pub struct Settings {
 /// # Errors
 /// Every mistake in it, in the order of lines.
 pub fn read(text: &str) -> Result<Settings, Vec<Mistake>> {
-    let mut reader = Reader { text, settings: Settings::default(), mistakes: Vec::new() };
+    let mut reader =
+        Reader { text, settings: Settings::default(), mistakes: Vec::new(), default_line: 1 };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
@@ -183,12 +184,12 @@ pub fn read(text: &str) -> Result<Settings, Vec<Mistake>> {
     if reader.mistakes.is_empty() {
         reader.table(&mut Vec::new(), table.get_ref());
     }
+    let default_line = reader.default_line;
     let Reader { settings, mut mistakes, .. } = reader;
-    if let (Some(env), true) = (&settings.default_env, mistakes.is_empty())
-        && !settings.envs.contains_key(env)
+    if let Some(env) = settings.default_env.as_ref().filter(|env| !settings.envs.contains_key(*env))
     {
         let what = format!("there is no `[env.{env}]`");
-        mistakes.push(Mistake { line: 1, setting: "default_env".to_owned(), what });
+        mistakes.push(Mistake { line: default_line, setting: "default_env".to_owned(), what });
     }
     mistakes.sort();
     if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
@@ -198,13 +199,18 @@ struct Reader<'a> {
     text: &'a str,
     settings: Settings,
     mistakes: Vec<Mistake>,
+    /// Where `default_env` stands.
+    default_line: usize,
 }
 
 impl Reader<'_> {
     fn mistake(&mut self, at: usize, setting: &str, what: String) {
-        let before = self.text.get(..at).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
+        let line = self.line(at);
         self.mistakes.push(Mistake { line, setting: setting.to_owned(), what });
+    }
+
+    fn line(&self, at: usize) -> usize {
+        self.text.get(..at).unwrap_or(self.text).matches('\n').count() + 1
     }
 
     fn table(&mut self, path: &mut Vec<String>, table: &DeTable<'_>) {
@@ -266,7 +272,12 @@ impl Reader<'_> {
             return self.mistake(at, &shown, what);
         };
         match check(takes, value.get_ref()) {
-            Ok(values) => self.keep(path, values),
+            Ok(values) => {
+                if path.len() == 1 {
+                    self.default_line = self.line(at);
+                }
+                self.keep(path, values);
+            }
             Err(what) => self.mistake(at, &shown, what),
         }
     }

@@ -95,7 +95,10 @@ impl<'a> Builder<'a> {
         let named =
             |mode: &&&Mode| address.as_ref().is_some_and(|it| format!("{it}#{}", mode.name) == id);
         let (Some(address), Some(mode)) = (&address, all.iter().find(named)) else {
-            let known = all.iter().zip(&address).map(|(mode, it)| format!("{it}#{}", mode.name));
+            let name = |it: &Address| {
+                all.iter().map(|mode| format!("{it}#{}", mode.name)).collect::<Vec<_>>()
+            };
+            let known = address.iter().flat_map(name);
             return Err(PlanError::UnknownStep { step: id.to_owned(), known: known.collect() });
         };
         let need =

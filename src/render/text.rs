@@ -43,7 +43,7 @@ enum Paint {
 
 /// A plan as text.
 pub fn plan(plan: &Plan, style: Style) -> String {
-    let mut page = Page { style, text: String::new() };
+    let mut page = Page { style, complete: plan.complete, text: String::new() };
     let outline = outline(plan);
     page.heading(plan);
     if !style.changes_only {
@@ -75,8 +75,15 @@ fn differences(plan: &Plan) -> String {
     )
 }
 
+/// Said of a config that changed and has no step.
+const KEEPS_NOTHING: &str = "no job: it keeps no table, dataset or streaming job of its own";
+
+/// The same where steps may have been left out.
+const LEFT_OUT: &str = "no job in this plan, which is incomplete";
+
 struct Page {
     style: Style,
+    complete: bool,
     text: String,
 }
 
@@ -298,7 +305,7 @@ impl Page {
 
     fn steps(&mut self, steps: &[&Step], indent: usize) {
         if steps.is_empty() {
-            self.line(indent, "no job: it keeps no table, dataset or streaming job of its own");
+            self.line(indent, if self.complete { KEEPS_NOTHING } else { LEFT_OUT });
         }
         for group in grouped(steps) {
             let modes: Vec<String> = group.iter().map(|step| words::step(step)).collect();

@@ -35,7 +35,9 @@ pub(super) fn thousands(number: usize) -> String {
 pub fn sentence(plan: &Plan) -> String {
     let summary = &plan.summary;
     if plan.is_empty() {
-        let more = if summary.changed > 0 {
+        let more = if summary.changed > 0 && !plan.complete {
+            format!("{} changed", count(summary.changed, "config"))
+        } else if summary.changed > 0 {
             format!("{} changed, none needs a job", count(summary.changed, "config"))
         } else {
             "no changes".to_owned()

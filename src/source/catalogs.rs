@@ -1,5 +1,6 @@
 //! Commits to catalogs: which files are configs, what they say, and what is wrong with the rest.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use git2::ObjectType;
 use git2::Oid;
 use git2::Tree;
 use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 
 use super::Cache;
 use super::Repository;
@@ -20,6 +22,7 @@ use crate::model::catalog::Config;
 use crate::model::catalog::Malformed;
 use crate::model::catalog::OtherFile;
 use crate::model::facts;
+use crate::model::facts::Extent;
 use crate::model::facts::Facts;
 use crate::model::name::Address;
 use crate::model::name::BlobId;
@@ -37,6 +40,8 @@ pub struct Sides<'a> {
     pub root: &'a str,
     /// The dialect, where the settings name it.
     pub dialect: Option<Dialect>,
+    /// How much of files is read that do not differ; those that do are read whole.
+    pub extent: Extent,
 }
 
 /// Two catalogs of one env.
@@ -72,7 +77,7 @@ pub fn catalogs(
     sides: &Sides<'_>,
     cache: &Cache,
 ) -> Result<Pair, SourceError> {
-    let Sides { base, head, root, dialect } = sides;
+    let Sides { base, head, root, dialect, extent: _ } = sides;
     let mut walker = Walker { repository, root: 0, folders: HashMap::new() };
     let head_files = walker.list(head, root)?;
     let base_files = walker.list(base, root)?;
@@ -81,9 +86,12 @@ pub fn catalogs(
         return Err(SourceError::NoRoot { root, commit });
     }
     let (base_files, head_files) = (base_files.unwrap_or_default(), head_files.unwrap_or_default());
-    let read = read_facts(repository, &base_files, &head_files, cache)?;
+    let read = read_facts(repository, sides, &base_files, &head_files, cache)?;
     let (mut head, configs) = assemble(head, root, &head_files, &read, (&[], &[]));
     let (mut base, _) = assemble(base, root, &base_files, &read, (&head_files, &configs));
+    if [&base, &head].iter().all(|side| side.configs.is_empty() && side.malformed.is_empty()) {
+        return Err(SourceError::NoConfigs { root: (*root).to_owned() });
+    }
     let dialect = dialect.unwrap_or_else(|| dialect_of(root, &base, &head));
     (base.dialect, head.dialect) = (dialect, dialect);
     Ok(Pair { base, head })
@@ -177,11 +185,17 @@ struct Defect {
 
 fn read_facts(
     repository: &Repository,
+    sides: &Sides<'_>,
     base: &[Arc<File>],
     head: &[Arc<File>],
     cache: &Cache,
 ) -> Result<FxHashMap<Key, Reading>, SourceError> {
     let cached = cache.load();
+    let changed = changed(base, head);
+    let extent = |key: &Key| match sides.extent {
+        Extent::Facts if !changed.contains(key) => Extent::Facts,
+        _ => Extent::Whole,
+    };
     let mut wanted = BTreeMap::new();
     let mut used = Vec::new();
     let mut readings: FxHashMap<Key, Reading> = HashMap::default();
@@ -191,7 +205,9 @@ fn read_facts(
         if readings.contains_key(&key) || wanted.contains_key(&key) {
             continue;
         }
-        if let Some(facts) = cached.facts.get(&key) {
+        let known =
+            cached.facts.get(&key).filter(|facts| facts.checked || extent(&key) == Extent::Facts);
+        if let Some(facts) = known {
             used.push((key, Arc::clone(facts)));
             readings.insert(key, Ok(Arc::clone(facts)));
         } else {
@@ -200,7 +216,9 @@ fn read_facts(
     }
     let keys: Vec<Key> = wanted.keys().copied().collect();
     let ids: Vec<BlobId> = keys.iter().map(|key| key.1).collect();
-    let read = blobs::read_each(&repository.git, &ids, |at, bytes| reading(keys[at].0, bytes))?;
+    let read = blobs::read_each(&repository.git, &ids, |at, bytes| {
+        reading(keys[at].0, bytes, extent(&keys[at]))
+    })?;
     let missing: Vec<&str> =
         wanted.values().zip(&read).filter(|it| it.1.is_none()).map(|it| *it.0).collect();
     if let Some(path) = missing.first() {
@@ -216,12 +234,37 @@ fn read_facts(
     Ok(readings)
 }
 
-fn reading(kind: ConfigType, bytes: &[u8]) -> Reading {
+/// The files that only one side has, or has with this content: those will be compared.
+fn changed(base: &[Arc<File>], head: &[Arc<File>]) -> FxHashSet<Key> {
+    let (mut old, mut new) = (base.iter().peekable(), head.iter().peekable());
+    let mut keys = FxHashSet::default();
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return keys,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(old), Some(new)) if Arc::ptr_eq(old, new) => Ordering::Equal,
+            (Some(old), Some(new)) => old.path.cmp(&new.path),
+        };
+        let before = if order.is_le() { old.next() } else { None };
+        let after = if order.is_ge() { new.next() } else { None };
+        if before.map(|file| file.blob) != after.map(|file| file.blob) {
+            let both = [before, after].into_iter().flatten();
+            keys.extend(both.filter_map(|file| Some((file.kind.ok()?, file.blob))));
+        }
+    }
+}
+
+fn reading(kind: ConfigType, bytes: &[u8], extent: Extent) -> Reading {
     let defect = |what: &str| Err(Defect { line: 0, column: 0, what: what.to_owned() });
     if bytes.trim_ascii().is_empty() {
         return defect("the file is empty");
     }
-    match facts::read(kind, bytes) {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        let what = "a byte order mark, which Chronon cannot read".to_owned();
+        return Err(Defect { line: 1, column: 1, what });
+    }
+    match facts::read(kind, bytes, extent) {
         Ok(facts) if facts.name.is_none() && kind != ConfigType::Team => {
             defect("there is no `metaData.name`")
         }
@@ -245,10 +288,21 @@ pub(super) fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |split| split.0);
     match (error.is_data(), text.split_once(", expected ")) {
-        (true, Some((_, expected))) => format!("expected {expected}"),
+        (true, Some((_, expected))) => format!("expected {}", word(expected)),
         (true, None) if text.starts_with("duplicate field") => text.to_owned(),
         (true, None) => "a value of the wrong type".to_owned(),
         (false, _) => text.to_owned(),
+    }
+}
+
+/// What a parser expects, in words of JSON.
+fn word(expected: &str) -> &str {
+    match expected {
+        "i64" | "u64" | "i32" => "a whole number",
+        "a map" => "an object",
+        "a sequence" => "a list",
+        it if it.starts_with("struct ") => "an object",
+        it => it,
     }
 }
 

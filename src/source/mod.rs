@@ -19,6 +19,9 @@ pub use documents::documents;
 pub use repository::Repository;
 pub use repository::Revision;
 
+use git2::ErrorClass;
+use git2::ErrorCode;
+
 use crate::model::name::CommitId;
 
 /// What went wrong while reading git.
@@ -37,11 +40,14 @@ pub enum SourceError {
         path: String,
     },
     /// A revision that a full clone may have, but this shallow one does not.
-    #[error("`{rev}` is not in this clone, which is shallow")]
+    #[error("{what} is not in this clone, which is shallow")]
     Shallow {
         /// The revision.
-        rev: String,
+        what: String,
     },
+    /// A repository without any commit.
+    #[error("the repository has no commit yet")]
+    NoCommit,
     /// A revision that does not exist.
     #[error("`{rev}` is no commit of this repository")]
     NoRevision {
@@ -67,6 +73,15 @@ pub enum SourceError {
         /// The commit that lacks it.
         commit: CommitId,
     },
+    /// A root that holds no config in either commit.
+    #[error("there are no configs in folder `{root}`")]
+    NoConfigs {
+        /// The root that was asked for.
+        root: String,
+    },
+    /// A folder that git does not have, as in a partial clone.
+    #[error("a folder of the repository is not in this clone")]
+    MissingObject,
     /// A file whose content git does not have, as in a partial clone.
     #[error("the content of {count} files is not in this clone, `{path}` for one")]
     MissingBlobs {
@@ -89,5 +104,12 @@ pub enum SourceError {
     },
     /// Anything else git says.
     #[error("git: {}", .0.message())]
-    Git(#[from] git2::Error),
+    Git(git2::Error),
+}
+
+impl From<git2::Error> for SourceError {
+    fn from(error: git2::Error) -> Self {
+        let missing = error.code() == ErrorCode::NotFound && error.class() == ErrorClass::Odb;
+        if missing { Self::MissingObject } else { Self::Git(error) }
+    }
 }

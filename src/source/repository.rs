@@ -79,7 +79,10 @@ impl Repository {
     /// # Errors
     /// Where no default branch is known, or the clone does not reach far enough back.
     pub fn default_base(&self, head: &Revision) -> Result<Revision, SourceError> {
-        let branch = self.default_branch().ok_or(SourceError::NoDefaultBranch)?;
+        let branch = self.default_branch().ok_or_else(|| match self.git.is_shallow() {
+            true => SourceError::Shallow { what: "the default branch".to_owned() },
+            false => SourceError::NoDefaultBranch,
+        })?;
         let tip = self.revision(&branch)?;
         self.merge_base(&tip, head)
     }
@@ -95,7 +98,7 @@ impl Repository {
                 Ok(Revision { rev: base.rev.clone(), commit: CommitId(commit.to_string()) })
             }
             Err(error) if self.is_missing(&error) && self.git.is_shallow() => {
-                Err(SourceError::Shallow { rev: format!("the merge base with {}", base.rev) })
+                Err(SourceError::Shallow { what: format!("the merge base with `{}`", base.rev) })
             }
             Err(error) if error.code() == ErrorCode::NotFound => {
                 Err(SourceError::NoMergeBase { base: base.rev.clone(), head: head.rev.clone() })
@@ -115,7 +118,10 @@ impl Repository {
         if !self.is_branch(rev) || self.related(&base, head)? {
             return Ok(base);
         }
-        Ok(self.merge_base(&base, head).unwrap_or(base))
+        match self.merge_base(&base, head) {
+            Err(SourceError::NoMergeBase { .. }) => Ok(base),
+            found => found,
+        }
     }
 
     fn is_branch(&self, rev: &str) -> bool {
@@ -126,7 +132,7 @@ impl Repository {
     /// Whether one of two commits is an ancestor of the other.
     fn related(&self, one: &Revision, other: &Revision) -> Result<bool, SourceError> {
         let (one, other) = (oid(&one.commit)?, oid(&other.commit)?);
-        let descends = |a, b| self.git.graph_descendant_of(a, b).unwrap_or(true);
+        let descends = |a, b| self.git.graph_descendant_of(a, b).unwrap_or(false);
         Ok(one == other || descends(one, other) || descends(other, one))
     }
 
@@ -142,9 +148,15 @@ impl Repository {
         let rev = rev.to_owned();
         match error.code() {
             _ if !self.is_missing(&error) => error.into(),
-            _ if self.git.is_shallow() => SourceError::Shallow { rev },
+            _ if self.git.is_shallow() => SourceError::Shallow { what: format!("`{rev}`") },
+            _ if self.has_no_reference() => SourceError::NoCommit,
             _ => SourceError::NoRevision { rev },
         }
+    }
+
+    /// Whether nothing was ever committed; a new repository has no branch yet.
+    fn has_no_reference(&self) -> bool {
+        self.git.references().is_ok_and(|mut all| all.next().is_none())
     }
 
     /// Whether an error means that something is not there. A commit whose parents a shallow clone
@@ -169,8 +181,9 @@ impl Repository {
             Ok(entry) if entry.kind() == Some(ObjectType::Tree) => {
                 Ok(Some(self.git.find_tree(entry.id())?))
             }
-            Ok(_) => Ok(None),
-            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            // A link is not followed; nor may what lies behind it read as removed.
+            Ok(_) => Err(SourceError::NoRoot { root: path.to_owned(), commit: commit.clone() }),
+            Err(error) if is_no_entry(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -186,7 +199,7 @@ impl Repository {
                 Ok(Some(self.git.find_blob(entry.id())?.content().to_vec()))
             }
             Ok(_) => Ok(None),
-            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) if is_no_entry(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -223,7 +236,7 @@ impl Repository {
         Ok(Vec::new())
     }
 
-    /// The files under `root` or at `extra` that differ between a commit and the work tree.
+    /// The files under `root` or at `extra`, if any, that differ between a commit and the work tree.
     ///
     /// # Errors
     /// Where git cannot compare.
@@ -231,7 +244,7 @@ impl Repository {
         &self,
         commit: &CommitId,
         root: &str,
-        extra: &str,
+        extra: Option<&str>,
     ) -> Result<Vec<String>, SourceError> {
         if self.git.workdir().is_none() {
             return Ok(Vec::new());
@@ -239,13 +252,21 @@ impl Repository {
         let tree = self.git.find_commit(oid(commit)?)?.tree()?;
         let mut options = git2::DiffOptions::new();
         options.include_untracked(true).recurse_untracked_dirs(true).disable_pathspec_match(true);
-        options.skip_binary_check(true).pathspec(root).pathspec(extra);
+        options.skip_binary_check(true).pathspec(root);
+        if let Some(extra) = extra {
+            options.pathspec(extra);
+        }
         let diff = self.git.diff_tree_to_workdir_with_index(Some(&tree), Some(&mut options))?;
         let path = |delta: git2::DiffDelta<'_>| {
             delta.new_file().path().map(|path| path.to_string_lossy().into_owned())
         };
         Ok(diff.deltas().filter_map(path).collect())
     }
+}
+
+/// Whether a path does not exist, which is another thing than an object that git does not have.
+fn is_no_entry(error: &git2::Error) -> bool {
+    error.code() == ErrorCode::NotFound && error.class() == ErrorClass::Tree
 }
 
 fn holds_configs(tree: &Tree<'_>) -> bool {

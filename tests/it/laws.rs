@@ -573,7 +573,7 @@ fn survive(one: &Value, other: &Value) {
         }
         assert_eq!(own_all(kind, &before), own_all(kind, &before.clone()));
         drop(definition(&before));
-        drop(facts::read(kind, one.to_string().as_bytes()));
+        drop(facts::read(kind, one.to_string().as_bytes(), facts::Extent::Whole));
     }
 }
 
@@ -594,7 +594,7 @@ fn no_json_makes_anything_panic() {
 fn no_bytes_make_reading_facts_panic() {
     let read = |bytes: &[u8]| {
         for (kind, _, _) in CONFIG_TYPES {
-            drop(facts::read(kind, bytes));
+            drop(facts::read(kind, bytes, facts::Extent::Whole));
         }
     };
     check(300, &bytes(200), |bytes| {

@@ -1,6 +1,9 @@
 //! One binary for all integration tests; a test of its own sees that no file is forgotten.
 
+mod cli;
 mod laws;
+mod names;
+mod repositories;
 mod rules;
 mod scenarios;
 mod support;

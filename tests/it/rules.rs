@@ -72,7 +72,9 @@ pub(crate) fn fixtures() -> Vec<(&'static str, Document, Document)> {
     let side = |rule: &chronon_plan::impact::rules::Rule, name: &str| {
         let path = project().join("fixtures/impact").join(rule.id).join(name);
         let body = json(&path);
-        let hint = facts::read(rule.of, body.to_string().as_bytes()).unwrap().dialect_hint;
+        let hint = facts::read(rule.of, body.to_string().as_bytes(), facts::Extent::Whole)
+            .unwrap()
+            .dialect_hint;
         let dialect = if hint < 0 { Dialect::Oss } else { Dialect::Zip };
         Document { kind: rule.of, dialect, body, path }
     };

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::super::args::Format;
 use super::super::args::ValidateArgs;
+use super::super::args::ValidateFormat;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
@@ -67,20 +67,17 @@ pub(in super::super) fn run(args: &ValidateArgs, output: &mut Output) -> Result<
         head: Some(args.head.clone()),
         one_commit: true,
         keep_going: true,
+        thorough: true,
         ..super::request(&args.repo)
     };
     let workspace = Workspace::open(&request)?;
     let findings = find(&workspace)?;
     let failed = findings.findings.iter().any(|it| it.severity == Severity::Error);
-    let text = match args.out.format {
-        Format::Text => text(&findings),
-        Format::Markdown => {
-            return Err(Failure::new("validate has no Markdown form")
-                .hint("use `--format text` or `--format json`"));
-        }
-        Format::Json => super::json(&findings)?,
+    let text = match args.format {
+        ValidateFormat::Text => text(&findings),
+        ValidateFormat::Json => super::json(&findings)?,
     };
-    output.answer(args.out.out.as_deref(), &text)?;
+    output.answer(args.out.as_deref(), &text)?;
     Ok(if failed { Exit::Error } else { Exit::Done })
 }
 
