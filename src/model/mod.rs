@@ -13,4 +13,5 @@ pub mod name;
 pub mod path;
 pub mod resource;
 pub mod schema;
+mod shape;
 pub mod sql;

@@ -70,12 +70,16 @@ fn moved_table(base: View<'_>, head: View<'_>, address: &Address) -> Option<Orph
 fn orphan(dialect: Dialect, config: &Config, resource: Resource) -> Orphan {
     let zip = dialect == Dialect::Zip;
     let table = config.output_table().unwrap_or_default();
+    let own_tools = if zip { "" } else { "; your store's own tools remove it" };
     let (what, remove_with) = match resource {
         Resource::Table => (format!("table {table}"), vec![drop_table(table)]),
         Resource::Kv => {
             let dataset = config.batch_dataset();
             let remove = drop_rows("GROUPBY_BATCH", &format!("{dataset}#"));
-            (format!("KV dataset {dataset}"), if zip { vec![remove] } else { Vec::new() })
+            (
+                format!("KV dataset {dataset}{own_tools}"),
+                if zip { vec![remove] } else { Vec::new() },
+            )
         }
         Resource::Stream => {
             let label = config.job_label();
@@ -86,7 +90,10 @@ fn orphan(dialect: Dialect, config: &Config, resource: Resource) -> Orphan {
                 true => format!("streaming job labelled {label}, KV dataset {dataset}"),
                 false => {
                     remove.clear();
-                    format!("streaming job of {}, KV dataset {dataset}", config.address.name)
+                    format!(
+                        "streaming job of {}, KV dataset {dataset}{own_tools}",
+                        config.address.name
+                    )
                 }
             };
             (what, remove)
@@ -94,7 +101,7 @@ fn orphan(dialect: Dialect, config: &Config, resource: Resource) -> Orphan {
         Resource::Metadata => {
             let key = format!("{}/{}", config.address.kind.dir(), config.address.name);
             let remove = drop_rows("CHRONON_METADATA", &format!("CHRONON_METADATA#{key}"));
-            (format!("KV metadata {key}"), if zip { vec![remove] } else { Vec::new() })
+            (format!("KV metadata {key}{own_tools}"), if zip { vec![remove] } else { Vec::new() })
         }
         Resource::Consistency => {
             let tables = ["logged", "comparison", "consistency"].map(|it| format!("{table}_{it}"));

@@ -270,9 +270,9 @@ impl<'a> Builder<'a> {
             }
         }
         let text = format!(
-            "{}; the job cannot see that and fills only missing partitions: archive or drop `{}` first, or history stays as it is",
-            reasons.join("; "),
-            table.unwrap_or_default()
+            "archive or drop `{}` first, or history stays as it is: the job fills only missing partitions and cannot see this change ({})",
+            table.unwrap_or_default(),
+            reasons.join("; ")
         );
         let (code, config) = (Code::HistoryNotRewritten, address.clone());
         let field = told.iter().find_map(|it| it.0.clone());

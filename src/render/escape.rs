@@ -19,12 +19,14 @@ fn is_deceptive(c: char) -> bool {
             | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202f}'
             | '\u{205f}'..='\u{206f}'
+            | '\u{2800}'
             | '\u{3164}'
             | '\u{fe00}'..='\u{fe0f}'
             | '\u{feff}'
             | '\u{ffa0}'
             | '\u{fff0}'..='\u{fffb}'
             | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e0fff}'
     )
 }
@@ -59,6 +61,69 @@ pub(super) fn code(text: &str) -> String {
         ""
     };
     format!("{fence}{pad}{text}{pad}{fence}")
+}
+
+/// A sentence of ours that may quote names: what stands between backticks, and every other word
+/// that GitHub could make more of than a word, becomes code.
+pub(super) fn prose(text: &str) -> String {
+    let mut shown = String::new();
+    for (at, part) in text.split('`').enumerate() {
+        // A name with a backtick of its own shifts what counts as quoted, but never to plain text.
+        if at % 2 == 1 {
+            push_code(&mut shown, part);
+            continue;
+        }
+        for (at, word) in part.split(' ').enumerate() {
+            if at > 0 {
+                shown.push(' ');
+            }
+            if word == ":" {
+                shown.push(':');
+            } else if is_plain(word) {
+                shown.push_str(&word.replace(':', "&#58;"));
+            } else {
+                let bare = word.strip_suffix(['.', ',', ';', ':']).unwrap_or(word);
+                push_code(&mut shown, bare);
+                shown.push_str(&word[bare.len()..]);
+            }
+        }
+    }
+    // Behind a bullet, four spaces would make a block of code.
+    shown.trim().to_owned()
+}
+
+/// Two codes that touch would be read as one with another end.
+fn push_code(shown: &mut String, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    if shown.ends_with('`') {
+        shown.push(' ');
+    }
+    shown.push_str(&code(text));
+}
+
+/// Whether a word is nothing but a word: no markup, no mention, no address, no emoji, no
+/// reference to an issue or a commit, no mark of a list.
+fn is_plain(word: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ",.;:()=-…'".contains(c);
+    let bare = word.trim_matches(|c| ",.;:()'".contains(c));
+    let marks = !word.is_empty() && word.chars().all(|c| c == '-' || c == '=');
+    let number = word.strip_suffix(['.', ')']).is_some_and(is_number);
+    let address = word.strip_suffix(':').unwrap_or(word).contains(':')
+        || word.to_lowercase().contains("www.");
+    let commit = |part: &str| part.len() >= 7 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let parts: Vec<&str> = bare.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let issue = parts.windows(2).any(|pair| {
+        pair[0].ends_with(|c: char| c.is_ascii_alphabetic())
+            && pair[1].starts_with(|c: char| c.is_ascii_digit())
+    });
+    word.chars().all(plain)
+        && !(marks || number || address || issue || parts.into_iter().any(commit))
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Text as inline code in a cell of a table, where a bar would end the cell.
@@ -120,6 +185,28 @@ mod tests {
     fn what_deceives_is_visible() {
         assert_eq!(visible("a\u{202e}b\u{200b}\x1b[31m\n"), "a\\u{202e}b\\u{200b}\\u{1b}[31m\\n");
         assert_eq!(visible("ünïcode 列"), "ünïcode 列");
+    }
+
+    #[test]
+    fn prose_keeps_words_and_makes_everything_else_code() {
+        assert_eq!(prose("it reads `a_b`, twice"), "it reads `a_b`, twice");
+        assert_eq!(prose("see @me <b>"), "see `@me` `<b>`");
+        assert_eq!(prose("a https://x.y b"), "a `https://x.y` b");
+        assert_eq!(prose("new GroupBy"), "new GroupBy");
+        assert_eq!(prose("from 2026-11-22, in 63 days"), "from 2026-11-22, in 63 days");
+    }
+
+    #[test]
+    fn prose_refers_to_nothing_and_sends_nobody_anywhere() {
+        assert_eq!(prose("`two words` here"), "`two words` here");
+        assert_eq!(prose("see GH-1, OPS-7."), "see `GH-1`, `OPS-7`.");
+        assert_eq!(prose("at deadbeef"), "at `deadbeef`");
+        assert_eq!(prose("a :tada: b"), "a `:tada`: b");
+        assert_eq!(prose(".:tada:"), "`.:tada`:");
+        assert_eq!(prose("www.x.y mailto:a"), "`www.x.y` `mailto:a`");
+        assert_eq!(prose("``    x"), "x");
+        assert_eq!(prose("--- 1. x"), "`---` `1`. x");
+        assert_eq!(prose("a`b``c`@d"), "a`b` `c` `@d`");
     }
 
     #[test]

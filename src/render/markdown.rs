@@ -13,6 +13,8 @@ use super::escape::cell;
 use super::escape::code;
 use super::escape::fenced;
 use super::escape::html;
+use super::escape::prose;
+use super::escape::visible;
 use super::graph;
 use super::outline::Block;
 use super::outline::Member;
@@ -33,14 +35,18 @@ use crate::plan::contract::Warning;
 /// More steps than this make a graph that nobody can read.
 const GRAPH_STEPS: usize = 30;
 
+/// Up to this many blocks are read without a click.
+const OPEN_BLOCKS: usize = 3;
+
 /// A plan as Markdown.
 pub fn plan(plan: &Plan) -> String {
     let outline = outline(plan);
     let mut page = String::new();
     heading(&mut page, plan);
     warnings(&mut page, plan);
+    let open = if outline.blocks.len() <= OPEN_BLOCKS { Fold::Open } else { Fold::Closed };
     for block in &outline.blocks {
-        block_fold(&mut page, block);
+        block_fold(&mut page, open, block);
     }
     removed(&mut page, plan);
     steps(&mut page, plan);
@@ -117,32 +123,6 @@ fn warnings(page: &mut String, plan: &Plan) {
     }
 }
 
-/// A sentence of ours that may quote names: everything that is not plainly prose becomes code.
-fn prose(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || " ,.;:()=-…'".contains(c);
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(|c| !plain(c)) {
-        let from = rest[..start].rfind(' ').map_or(0, |at| at + 1);
-        let end = rest[start..].find(' ').map_or(rest.len(), |at| start + at);
-        shown.push_str(&quiet_marks(&rest[..from]));
-        let word = rest[from..end].trim_matches('`');
-        let (word, after) = match word.strip_suffix(['.', ',', ';', ':']) {
-            Some(bare) => (bare.trim_end_matches('`'), &word[bare.len()..]),
-            None => (word, ""),
-        };
-        shown.push_str(&code(word));
-        shown.push_str(after);
-        rest = &rest[end..];
-    }
-    shown + &quiet_marks(rest)
-}
-
-/// Prose in which a web address or a list marker would still be Markdown.
-fn quiet_marks(text: &str) -> String {
-    text.replace(':', "&#58;").replace("www.", "www&#46;")
-}
-
 fn address(address: &Address) -> String {
     code(&address.to_string())
 }
@@ -151,15 +131,23 @@ fn addresses(addresses: &[Address]) -> String {
     addresses.iter().map(address).collect::<Vec<_>>().join(", ")
 }
 
-fn fold(page: &mut String, summary: &str, body: &str) {
-    let _ = writeln!(
-        page,
-        "<details><summary>{summary}</summary>\n\n{}\n</details>\n",
-        body.trim_end_matches('\n')
-    );
+/// Whether a fold can be read without a click.
+#[derive(Clone, Copy)]
+enum Fold {
+    Open,
+    Closed,
 }
 
-fn block_fold(page: &mut String, block: &Block<'_>) {
+fn fold(page: &mut String, fold: Fold, summary: &str, body: &str) {
+    let tag = match fold {
+        Fold::Open => "<details open>",
+        Fold::Closed => "<details>",
+    };
+    let body = body.trim_end_matches('\n');
+    let _ = writeln!(page, "{tag}<summary>{summary}</summary>\n\n{body}\n</details>\n");
+}
+
+fn block_fold(page: &mut String, how: Fold, block: &Block<'_>) {
     let mut body = String::new();
     for field in &block.fields {
         field_item(&mut body, field);
@@ -180,13 +168,13 @@ fn block_fold(page: &mut String, block: &Block<'_>) {
         }
         [first, ..] => {
             let number = words::count(block.members.len(), "config");
-            let how =
+            let alike =
                 if block.fields.is_empty() { "need jobs for one reason" } else { "changed alike" };
-            format!("{} {number} {how}", sign(first))
+            format!("{} {number} {alike}", sign(first))
         }
         [] => return,
     };
-    fold(page, &summary, &body);
+    fold(page, how, &summary, &body);
 }
 
 fn sign(member: &Member<'_>) -> &'static str {
@@ -241,11 +229,10 @@ fn member_part(body: &mut String, block: &Block<'_>, member: &Member<'_>) {
     } else {
         body.push_str("- its file is unchanged\n");
     }
-    for step in &member.steps {
-        let _ = writeln!(body, "- **{}**{}", words::step(step), notes(step));
-        if let Some(manual) = &step.manual {
-            let _ = writeln!(body, "  - by hand: {}", prose(manual));
-        }
+    for group in words::grouped(&member.steps) {
+        let modes: Vec<String> = group.iter().map(|step| words::step(step)).collect();
+        let notes = group.first().map(|step| notes(step)).unwrap_or_default();
+        let _ = writeln!(body, "- **{}**{notes}", prose(&modes.join(" → ")));
     }
 }
 
@@ -286,7 +273,12 @@ fn removed(page: &mut String, plan: &Plan) {
         .collect();
     if !gone.is_empty() {
         let body: String = gone.iter().map(|it| format!("- {}\n", address(it))).collect();
-        fold(page, &format!("➖ {} removed", words::count(gone.len(), "config")), &body);
+        fold(
+            page,
+            Fold::Closed,
+            &format!("➖ {} removed", words::count(gone.len(), "config")),
+            &body,
+        );
     }
 }
 
@@ -296,33 +288,38 @@ fn steps(page: &mut String, plan: &Plan) {
         return;
     }
     let mut body = String::new();
-    if plan.steps.len() <= GRAPH_STEPS {
+    let waits = plan.steps.iter().any(|step| !step.after.is_empty());
+    if waits && plan.steps.len() <= GRAPH_STEPS {
         let _ = writeln!(body, "{}", fenced("mermaid", graph::steps_mermaid(plan).trim_end()));
     }
-    body.push_str("| # | job | config | days | after |\n|---|---|---|---|---|\n");
-    let number = |id: &String| {
-        plan.steps.iter().position(|step| step.id == *id).map(|at| (at + 1).to_string())
-    };
+    body.push_str("| # | job | config | days | old partitions | after |\n");
+    body.push_str("|---|---|---|---|---|---|\n");
+    let numbers = words::numbers(plan);
     for (at, step) in plan.steps.iter().enumerate() {
-        let after: Vec<String> = step.after.iter().filter_map(number).collect();
         let days = step.range.as_ref().map(words::days).unwrap_or_default();
-        let config = cell(&step.config.to_string());
-        let _ = writeln!(
-            body,
-            "| {} | {} | {config} | {days} | {} |",
-            at + 1,
-            step.mode,
-            after.join(", ")
-        );
+        let rewrite = step.rewrite.map(words::rewrite).unwrap_or_default();
+        let (mode, config) = (cell(&step.mode), cell(&step.config.to_string()));
+        let after = words::after(&numbers, step);
+        let at = at + 1;
+        let _ = writeln!(body, "| {at} | {mode} | {config} | {days} | {rewrite} | {after} |");
     }
-    let commands: Vec<String> =
-        plan.steps.iter().filter(|it| !it.argv.is_empty()).map(|it| shell(&it.argv)).collect();
-    let _ = writeln!(body, "\n{}", fenced("sh", &commands.join("\n")));
-    fold(
-        page,
-        &format!("{} in order, with commands", words::count(plan.steps.len(), "step")),
-        &body,
-    );
+    let _ = writeln!(body, "\n{}", fenced("sh", &commands(plan).join("\n")));
+    let title = format!("{} in order, with commands", words::count(plan.steps.len(), "step"));
+    fold(page, Fold::Closed, &title, &body);
+}
+
+/// The commands of all steps, in order; what has none is a comment.
+fn commands(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    for step in &plan.steps {
+        if let Some(manual) = &step.manual {
+            lines.push(format!("# {} by hand: {manual}", step.id).replace('\n', "\\n"));
+        }
+        if !step.argv.is_empty() {
+            lines.push(shell(&step.argv));
+        }
+    }
+    lines
 }
 
 /// A command as a shell takes it.
@@ -355,7 +352,7 @@ fn quiet(page: &mut String, quiet: &[Quiet<'_>]) {
         let list: Vec<String> = group.configs.iter().map(|it| address(it)).collect();
         let _ = writeln!(body, "  - {}", list.join(", "));
     }
-    fold(page, "Changed, no job needed", &body);
+    fold(page, Fold::Closed, "Changed, no job needed", &body);
 }
 
 fn files(page: &mut String, plan: &Plan) {
@@ -385,7 +382,7 @@ fn files(page: &mut String, plan: &Plan) {
         } else {
             "⚠️ Files that cannot be read were left out"
         };
-        fold(page, title, &body);
+        fold(page, Fold::Closed, title, &body);
     }
 }
 
@@ -397,22 +394,10 @@ fn orphans(page: &mut String, plan: &Plan) {
     for orphan in &plan.orphans {
         let _ = writeln!(body, "- {} of {}", code(&orphan.what), address(&orphan.config));
         if !orphan.remove_with.is_empty() {
-            let _ = writeln!(body, "\n{}", fenced("sh", &orphan.remove_with.join("\n")));
+            let commands: Vec<String> = orphan.remove_with.iter().map(|it| visible(it)).collect();
+            let _ = writeln!(body, "\n{}", fenced("sh", &commands.join("\n")));
         }
     }
     let number = words::count(plan.orphans.len(), "thing");
-    fold(page, &format!("{number} left behind; nothing removes it by itself"), &body);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prose_keeps_words_and_makes_everything_else_code() {
-        assert_eq!(prose("it reads `a_b`, twice"), "it reads `a_b`, twice");
-        assert_eq!(prose("see @me <b>"), "see `@me` `<b>`");
-        assert_eq!(prose("a https://x.y b"), "a `https://x.y` b");
-        assert_eq!(prose("new GroupBy"), "new GroupBy");
-    }
+    fold(page, Fold::Closed, &format!("{number} left behind; nothing removes it by itself"), &body);
 }

@@ -5,6 +5,7 @@ pub mod graph;
 pub mod json;
 mod markdown;
 mod outline;
+mod page;
 mod sql;
 mod text;
 mod words;

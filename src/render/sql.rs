@@ -1,7 +1,5 @@
 //! Differences within SQL, so that a reviewer sees the words that changed.
 
-use std::time::Duration;
-
 use similar::Algorithm;
 use similar::ChangeTag;
 use similar::TextDiff;
@@ -17,16 +15,28 @@ pub(super) enum Run {
 /// How much of an unchanged run is shown on each side of a change.
 const CONTEXT: usize = 32;
 
-/// A safety net: a diff that takes longer is cut short and stays correct, if not minimal.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// How many pieces two texts may have together. The work grows with their product; a time limit
+/// would do, but then the same plan would look different on a slower machine.
+const PIECES: usize = 20_000;
+
+/// Both texts in the finest of these pieces of which there are not too many.
+fn pieces<'a>(before: &'a str, after: &'a str, cuts: &[Cut]) -> (Vec<&'a str>, Vec<&'a str>) {
+    let fits = |pair: &(Vec<&str>, Vec<&str>)| pair.0.len() + pair.1.len() <= PIECES;
+    let mut pairs = cuts.iter().map(|cut| (cut(before), cut(after)));
+    pairs.find(fits).unwrap_or_else(|| (vec![before], vec![after]))
+}
+
+/// A way to cut a text into pieces.
+type Cut = fn(&str) -> Vec<&str>;
+
+fn whole_lines(text: &str) -> Vec<&str> {
+    text.split_inclusive('\n').collect()
+}
 
 /// The words that differ, in the order of the text; long unchanged runs are cut in the middle.
 pub(super) fn words(before: &str, after: &str) -> Vec<Run> {
-    let (old, new) = (tokens(before), tokens(after));
-    let diff = TextDiff::configure()
-        .algorithm(Algorithm::Patience)
-        .timeout(DEADLINE)
-        .diff_slices(&old, &new);
+    let (old, new) = pieces(before, after, &[tokens, whole_lines]);
+    let diff = TextDiff::configure().algorithm(Algorithm::Patience).diff_slices(&old, &new);
     let mut runs: Vec<Run> = Vec::new();
     for change in diff.iter_all_changes() {
         let text = change.value();
@@ -87,10 +97,11 @@ fn tokens(sql: &str) -> Vec<&str> {
 /// A line-by-line diff, after breaking SQL that stands on one line before its clauses.
 pub(super) fn lines(before: &str, after: &str) -> String {
     let (before, after) = (clauses(before), clauses(after));
-    let diff = TextDiff::configure()
-        .algorithm(Algorithm::Patience)
-        .timeout(DEADLINE)
-        .diff_lines(&before, &after);
+    if before == after {
+        return "  (only white space differs)".to_owned();
+    }
+    let (old, new) = pieces(&before, &after, &[whole_lines]);
+    let diff = TextDiff::configure().algorithm(Algorithm::Patience).diff_slices(&old, &new);
     let mut shown = String::new();
     let groups = diff.grouped_ops(2);
     for (at, group) in groups.iter().enumerate() {
@@ -103,10 +114,12 @@ pub(super) fn lines(before: &str, after: &str) -> String {
                 ChangeTag::Delete => '-',
                 ChangeTag::Insert => '+',
             };
-            shown.push(sign);
-            shown.push(' ');
-            shown.push_str(change.value().trim_end_matches('\n'));
-            shown.push('\n');
+            for line in change.value().trim_end_matches('\n').split('\n') {
+                shown.push(sign);
+                shown.push(' ');
+                shown.push_str(line);
+                shown.push('\n');
+            }
         }
     }
     shown.trim_end_matches('\n').to_owned()
@@ -192,5 +205,20 @@ mod tests {
             matches!(&runs[0], Run::Same(text) if text.starts_with('…') && text.chars().count() == 33)
         );
         assert!(lines("", "SELECT 1").contains("+ SELECT 1"));
+    }
+
+    #[test]
+    fn a_difference_in_white_space_alone_is_said() {
+        assert_eq!(lines("SELECT a FROM t", "SELECT a\nFROM t\n"), "  (only white space differs)");
+    }
+
+    #[test]
+    fn texts_too_long_for_words_are_compared_in_larger_pieces() {
+        let long = "x,".repeat(PIECES);
+        let runs = words(&format!("a\n{long}\nb"), &format!("a\n{long}y\nb"));
+        assert!(runs.contains(&Run::Before(format!("{long}\n"))), "line by line");
+        assert!(runs.contains(&Run::Same("a\n".to_owned())));
+        let lines = lines(&"x\n".repeat(PIECES), &"y\n".repeat(PIECES));
+        assert!(lines.starts_with("- x\n- x\n") && lines.ends_with("+ y\n+ y"));
     }
 }

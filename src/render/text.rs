@@ -18,6 +18,8 @@ use super::outline::Member;
 use super::outline::Outline;
 use super::outline::Quiet;
 use super::outline::outline;
+use super::page::Page;
+use super::page::Paint;
 use super::sql;
 use super::sql::Run;
 use super::words;
@@ -30,16 +32,6 @@ use crate::plan::contract::Plan;
 use crate::plan::contract::Scope;
 use crate::plan::contract::Step;
 use crate::plan::contract::Trigger;
-
-/// The colours there are, as terminals number them.
-#[derive(Clone, Copy)]
-enum Paint {
-    Bold,
-    Dim,
-    Red,
-    Green,
-    Yellow,
-}
 
 /// A plan as text.
 pub fn plan(plan: &Plan, style: Style) -> String {
@@ -81,41 +73,7 @@ const KEEPS_NOTHING: &str = "no job: it keeps no table, dataset or streaming job
 /// The same where steps may have been left out.
 const LEFT_OUT: &str = "no job in this plan, which is incomplete";
 
-struct Page {
-    style: Style,
-    complete: bool,
-    text: String,
-}
-
 impl Page {
-    fn paint(&self, paint: Paint, text: &str) -> String {
-        let code = match paint {
-            Paint::Bold => "1",
-            Paint::Dim => "2",
-            Paint::Red => "31",
-            Paint::Green => "32",
-            Paint::Yellow => "33",
-        };
-        if self.style.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    /// A line, indented; broken at spaces where the terminal ends.
-    fn line(&mut self, indent: usize, text: &str) {
-        let room = self.style.width.map(|width| width.saturating_sub(indent).max(24));
-        let mut first = true;
-        for part in wrapped(text, room) {
-            let more = if first { 0 } else { 2 };
-            let _ = writeln!(self.text, "{:1$}{part}", "", indent + more);
-            first = false;
-        }
-    }
-
-    fn section(&mut self, title: &str) {
-        self.text.push('\n');
-        let title = self.paint(Paint::Bold, title);
-        self.line(0, &title);
-    }
-
     fn heading(&mut self, plan: &Plan) {
         let side = |side: &crate::plan::contract::Side| {
             let short = side.commit.get(..7).unwrap_or(&side.commit);
@@ -295,8 +253,11 @@ impl Page {
         if kind == Kind::Modified || kind == Kind::VersionBump {
             list(Paint::Yellow, "~", &columns.changed);
         }
-        let renamed: Vec<String> =
-            columns.renamed.iter().map(|it| format!("{} → {}", it.from, it.to)).collect();
+        let renamed: Vec<String> = columns
+            .renamed
+            .iter()
+            .map(|it| format!("{} → {}", visible(&it.from), visible(&it.to)))
+            .collect();
         list(Paint::Yellow, "renamed", &renamed);
         if !parts.is_empty() {
             self.line(indent, &format!("columns {}", parts.join("; ")));
@@ -307,7 +268,7 @@ impl Page {
         if steps.is_empty() {
             self.line(indent, if self.complete { KEEPS_NOTHING } else { LEFT_OUT });
         }
-        for group in grouped(steps) {
+        for group in words::grouped(steps) {
             let modes: Vec<String> = group.iter().map(|step| words::step(step)).collect();
             let mut shown = modes.join(" → ");
             if group.iter().all(|step| step.trigger == Trigger::Schedule) {
@@ -353,7 +314,10 @@ impl Page {
                 ),
             );
             if let Some(field) = group.values.filter(|field| !field.hidden && !field.sql) {
-                self.line(6, &format!("{} → {}", words::before(field), words::after(field)));
+                self.line(
+                    6,
+                    &format!("{} → {}", words::value_before(field), words::value_after(field)),
+                );
             }
             let configs: Vec<Address> = group.configs.iter().map(|it| (*it).clone()).collect();
             self.line(6, &self.paint(Paint::Dim, &names(&configs)));
@@ -426,9 +390,7 @@ impl Page {
             return;
         }
         self.section("Order");
-        let number = |id: &String| {
-            plan.steps.iter().position(|step| step.id == *id).map(|at| (at + 1).to_string())
-        };
+        let numbers = words::numbers(plan);
         let mut table = Table::new();
         table
             .load_style(comfy_table::presets::NOTHING)
@@ -438,12 +400,8 @@ impl Page {
             None => table.set_width(u16::MAX),
         };
         for (at, step) in plan.steps.iter().enumerate() {
-            let after: Vec<String> = step.after.iter().filter_map(number).collect();
-            let after = if after.is_empty() {
-                String::new()
-            } else {
-                format!("after {}", after.join(", "))
-            };
+            let after = words::after(&numbers, step);
+            let after = if after.is_empty() { after } else { format!("after {after}") };
             table.add_row([(at + 1).to_string(), step.mode.clone(), name(&step.config), after]);
         }
         for row in table.to_string().lines() {
@@ -478,80 +436,10 @@ fn brief(value: &Value) -> String {
     }
 }
 
-/// Steps that follow each other on one line; others on lines of their own.
-fn grouped<'a>(steps: &[&'a Step]) -> Vec<Vec<&'a Step>> {
-    let mut groups: Vec<Vec<&Step>> = Vec::new();
-    for step in steps {
-        let follows = |group: &&mut Vec<&Step>| {
-            let plain = step.range.is_none() && step.rewrite.is_none();
-            let next = |last: &&Step| {
-                last.trigger == step.trigger
-                    && last.scope == step.scope
-                    && step.after.contains(&last.id)
-            };
-            plain && group.last().is_some_and(next)
-        };
-        match groups.last_mut().filter(follows) {
-            Some(group) => group.push(step),
-            None => groups.push(vec![step]),
-        }
-    }
-    groups
-}
-
 fn name(address: &Address) -> String {
     visible(&address.to_string())
 }
 
 fn names(addresses: &[Address]) -> String {
     addresses.iter().map(name).collect::<Vec<_>>().join(", ")
-}
-
-/// Text broken at spaces into lines of at most `room` characters, colours not counted; a word
-/// that is longer stands alone.
-fn wrapped(text: &str, room: Option<usize>) -> Vec<String> {
-    let Some(room) = room else { return vec![text.to_owned()] };
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    let mut used = 0;
-    for word in text.split(' ') {
-        let length = shown_length(word);
-        let limit = if lines.is_empty() { room } else { room.saturating_sub(2) };
-        if used > 0 && used + 1 + length > limit {
-            lines.push(std::mem::take(&mut line));
-            used = 0;
-        }
-        if used > 0 {
-            line.push(' ');
-            used += 1;
-        }
-        line.push_str(word);
-        // Leading spaces are part of the line.
-        used += length.max(usize::from(word.is_empty()));
-    }
-    lines.push(line);
-    lines
-}
-
-fn shown_length(text: &str) -> usize {
-    let mut escaped = false;
-    let counts = |c: char| {
-        let counted = !escaped && c != '\x1b';
-        escaped = if escaped { c != 'm' } else { c == '\x1b' };
-        counted
-    };
-    text.chars().filter(|c| *c != '\0').map(counts).filter(|it| *it).count()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_broken_at_spaces_and_colours_take_no_room() {
-        assert_eq!(wrapped("aaa bbb ccc", Some(7)), ["aaa bbb", "ccc"]);
-        assert_eq!(wrapped("a-very-long-word b", Some(5)), ["a-very-long-word", "b"]);
-        assert_eq!(wrapped("\x1b[31maaa\x1b[0m bbb", Some(7)), ["\x1b[31maaa\x1b[0m bbb"]);
-        assert_eq!(wrapped("anything at all", None), ["anything at all"]);
-    }
 }

@@ -62,8 +62,12 @@ pub fn sentence(plan: &Plan) -> String {
     });
     let warnings = warnings.collect::<Vec<_>>().join(", ");
     let warnings = if warnings.is_empty() { "no warnings".to_owned() } else { warnings };
+    let left = match plan.orphans.len() {
+        0 => String::new(),
+        number => format!("; {} left behind", thousands(number)),
+    };
     format!(
-        "Plan: {} ({modes}){days}; {warnings}. {} unchanged.{}",
+        "Plan: {} ({modes}){days}; {warnings}{left}. {} unchanged.{}",
         count(summary.steps, "step"),
         thousands(summary.unchanged),
         incomplete(plan)
@@ -127,13 +131,45 @@ pub(super) fn value(value: Option<&Value>) -> String {
     }
 }
 
+/// Steps that follow each other on one line; others on lines of their own.
+pub(super) fn grouped<'a>(steps: &[&'a Step]) -> Vec<Vec<&'a Step>> {
+    let mut groups: Vec<Vec<&Step>> = Vec::new();
+    for step in steps {
+        let follows = |group: &&mut Vec<&Step>| {
+            let plain = step.range.is_none() && step.rewrite.is_none();
+            let next = |last: &&Step| {
+                last.trigger == step.trigger
+                    && last.scope == step.scope
+                    && step.after.contains(&last.id)
+            };
+            plain && group.last().is_some_and(next)
+        };
+        match groups.last_mut().filter(follows) {
+            Some(group) => group.push(step),
+            None => groups.push(vec![step]),
+        }
+    }
+    groups
+}
+
+/// The number of each step.
+pub(super) fn numbers(plan: &Plan) -> BTreeMap<&str, usize> {
+    plan.steps.iter().enumerate().map(|(at, step)| (step.id.as_str(), at + 1)).collect()
+}
+
+/// The numbers of the steps that a step waits for.
+pub(super) fn after(numbers: &BTreeMap<&str, usize>, step: &Step) -> String {
+    let waits = step.after.iter().filter_map(|id| numbers.get(id.as_str()));
+    waits.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// A field's value, by its name where it has one.
-pub(super) fn before(field: &Field) -> String {
+pub(super) fn value_before(field: &Field) -> String {
     field.before_name.clone().unwrap_or_else(|| value(field.before.as_ref()))
 }
 
-/// As [`before`], at head.
-pub(super) fn after(field: &Field) -> String {
+/// As [`value_before`], at head.
+pub(super) fn value_after(field: &Field) -> String {
     field.after_name.clone().unwrap_or_else(|| value(field.after.as_ref()))
 }
 

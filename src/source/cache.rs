@@ -24,8 +24,9 @@ use crate::model::name::CONFIG_TYPES;
 use crate::model::name::ConfigType;
 
 /// The code whose change makes every cached fact stale.
-const COMPUTED_BY: [&str; 3] = [
+const COMPUTED_BY: [&str; 4] = [
     include_str!("../model/facts.rs"),
+    include_str!("../model/shape.rs"),
     include_str!("../model/sql.rs"),
     include_str!("../model/day.rs"),
 ];

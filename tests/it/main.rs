@@ -1,7 +1,12 @@
 //! One binary for all integration tests; a test of its own sees that no file is forgotten.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod cli;
+mod columns;
+mod hostile;
 mod laws;
+mod layering;
 mod names;
 mod repositories;
 mod rules;
