@@ -446,7 +446,7 @@ fn check_markdown(page: &str) {
                 match end {
                     TagEnd::CodeBlock => (fenced, mermaid) = (false, false),
                     TagEnd::TableHead | TagEnd::TableRow => {
-                        assert_eq!(std::mem::take(&mut cells), 5, "cells of a row");
+                        assert_eq!(std::mem::take(&mut cells), 6, "cells of a row");
                     }
                     _ => {}
                 }
