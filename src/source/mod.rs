@@ -7,6 +7,7 @@ mod blobs;
 mod cache;
 mod catalogs;
 mod documents;
+mod example;
 mod packs;
 mod repository;
 
@@ -16,6 +17,8 @@ pub use catalogs::Sides;
 pub use catalogs::catalogs;
 pub use documents::Wanted;
 pub use documents::documents;
+pub use example::ExampleCommit;
+pub use example::write_example;
 pub use repository::Repository;
 pub use repository::Revision;
 

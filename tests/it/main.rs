@@ -4,6 +4,7 @@
 
 mod cli;
 mod columns;
+mod docs;
 mod hostile;
 mod laws;
 mod layering;

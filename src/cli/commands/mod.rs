@@ -3,6 +3,7 @@
 pub(super) mod completions;
 pub(super) mod demo;
 pub(super) mod diff;
+mod example;
 pub(super) mod graph;
 pub(super) mod plan;
 pub(super) mod schema;
