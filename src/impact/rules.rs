@@ -293,90 +293,92 @@ mod tests {
         }
     }
 
-    /// Walks the schema as deep as types do not repeat and asks for the rule of every field.
-    fn walk(
+    /// Keys that some rule names, of values that hold any keys.
+    const KEYS: [&[&str]; 3] = [
+        &[
+            "lag",
+            "airflowDependencies",
+            "additional_args",
+            "additional_env",
+            "enable_tiling",
+            "enable_write_notifications",
+            "notification_topic_override",
+            "check_consistency",
+            "additional_partition_cols",
+        ],
+        &[
+            "X",
+            "spark.chronon.partition.column",
+            "spark.chronon.partition.format",
+            "modular_execution",
+        ],
+        &["streaming", "serving", "backfill"],
+    ];
+
+    /// A walk through the schema, as deep as types do not repeat.
+    struct Walk {
         of: ConfigType,
-        ty: Ty,
-        path: &mut Vec<Step>,
-        open: &mut Vec<&'static str>,
-        hit: &mut BTreeSet<&'static str>,
-    ) {
-        match ty {
-            Ty::Struct(name) => {
-                if open.iter().filter(|it| **it == name).count() > 1 {
-                    return;
+        path: Vec<Step>,
+        open: Vec<&'static str>,
+        hit: BTreeSet<&'static str>,
+    }
+
+    impl Walk {
+        fn below(&mut self, step: Step, ty: Ty) {
+            self.path.push(step);
+            self.at(ty);
+            self.path.pop();
+        }
+
+        /// Asks for the rule of every field.
+        fn at(&mut self, ty: Ty) {
+            match ty {
+                Ty::Struct(name) => self.fields(name),
+                Ty::List(inner) | Ty::Map(inner) => self.below(Step::Item("x".to_owned()), *inner),
+                Ty::Json => {
+                    KEYS[0]
+                        .iter()
+                        .for_each(|it| self.below(Step::Field((*it).to_owned()), Ty::Text));
                 }
-                open.push(name);
-                for field in schema::fields(name) {
-                    path.push(Step::Field(field.name.to_owned()));
-                    walk(of, field.ty, path, open, hit);
-                    path.pop();
+                Ty::Secrets => {
+                    KEYS[1].iter().for_each(|it| self.below(Step::Key((*it).to_owned()), Ty::Text));
                 }
-                if name == "GroupBy" {
-                    path.push(Step::Field(INFERRED_ACCURACY.to_owned()));
-                    walk(of, Ty::Number, path, open, hit);
-                    path.pop();
+                Ty::SecretsByMode => {
+                    KEYS[2]
+                        .iter()
+                        .for_each(|it| self.below(Step::Key((*it).to_owned()), Ty::Secrets));
                 }
-                open.pop();
-            }
-            Ty::List(inner) | Ty::Map(inner) => {
-                path.push(Step::Item("x".to_owned()));
-                walk(of, *inner, path, open, hit);
-                path.pop();
-            }
-            Ty::Secrets | Ty::SecretsByMode | Ty::Json => {
-                let keys: &[&str] = match ty {
-                    Ty::Json => &[
-                        "lag",
-                        "airflowDependencies",
-                        "additional_args",
-                        "additional_env",
-                        "enable_tiling",
-                        "enable_write_notifications",
-                        "notification_topic_override",
-                        "check_consistency",
-                        "additional_partition_cols",
-                    ],
-                    Ty::Secrets => &[
-                        "X",
-                        "spark.chronon.partition.column",
-                        "spark.chronon.partition.format",
-                        "modular_execution",
-                    ],
-                    _ => &["streaming", "serving", "backfill"],
-                };
-                for key in keys {
-                    let step = if matches!(ty, Ty::Json) {
-                        Step::Field((*key).to_owned())
-                    } else {
-                        Step::Key((*key).to_owned())
-                    };
-                    path.push(step);
-                    walk(
-                        of,
-                        if matches!(ty, Ty::SecretsByMode) { Ty::Secrets } else { Ty::Text },
-                        path,
-                        open,
-                        hit,
-                    );
-                    path.pop();
+                Ty::Flag(_) | Ty::Number | Ty::Text | Ty::Sql | Ty::Enum(_) => {
+                    let shown = crate::model::path::FieldPath(self.path.clone());
+                    let rule = lookup(self.of, &self.path);
+                    let rule = rule.unwrap_or_else(|| panic!("{shown} has no rule"));
+                    self.hit.insert(rule.id);
                 }
             }
-            Ty::Flag(_) | Ty::Number | Ty::Text | Ty::Sql | Ty::Enum(_) => {
-                let rule = lookup(of, path);
-                let shown = crate::model::path::FieldPath(path.clone());
-                hit.insert(
-                    rule.unwrap_or_else(|| panic!("{shown} of {} has no rule", of.word())).id,
-                );
+        }
+
+        fn fields(&mut self, name: &'static str) {
+            if self.open.iter().filter(|it| **it == name).count() > 1 {
+                return;
             }
+            self.open.push(name);
+            for field in schema::fields(name) {
+                self.below(Step::Field(field.name.to_owned()), field.ty);
+            }
+            if name == "GroupBy" {
+                self.below(Step::Field(INFERRED_ACCURACY.to_owned()), Ty::Number);
+            }
+            self.open.pop();
         }
     }
 
     #[test]
     fn every_field_of_every_type_has_a_rule_and_every_rule_a_field() {
         let mut hit = BTreeSet::new();
-        for row in crate::model::name::CONFIG_TYPES {
-            walk(row.0, Ty::Struct(row.2), &mut Vec::new(), &mut Vec::new(), &mut hit);
+        for (of, _, name) in crate::model::name::CONFIG_TYPES {
+            let mut walk = Walk { of, path: Vec::new(), open: Vec::new(), hit };
+            walk.fields(name);
+            hit = walk.hit;
         }
         let idle: Vec<&str> =
             RULES.iter().map(|rule| rule.id).filter(|id| !hit.contains(id)).collect();

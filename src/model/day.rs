@@ -57,9 +57,11 @@ impl FromStr for Day {
         if ![year, month, day].into_iter().all(digits) {
             return Err(bad());
         }
-        let number = |part: &str| part.parse::<i16>().map_err(|_| bad());
-        let small = |part: &str| part.parse::<i8>().map_err(|_| bad());
-        Date::new(number(year)?, small(month)?, small(day)?).map(Self).map_err(|_| bad())
+        let date = || {
+            let (year, month, day) = (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
+            Date::new(year, month, day).ok().map(Self)
+        };
+        date().ok_or_else(bad)
     }
 }
 

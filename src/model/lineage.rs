@@ -315,7 +315,7 @@ fn read_edge(
 }
 
 /// The config's upstream GroupBys, by role and name: what a Join serves.
-pub fn embedded<'a>(config: &'a Config, role: PartRole) -> impl Iterator<Item = &'a Part> {
+pub fn embedded(config: &Config, role: PartRole) -> impl Iterator<Item = &Part> {
     config.facts.parts.iter().filter(move |part| part.role == role && !part.nested)
 }
 

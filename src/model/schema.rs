@@ -384,9 +384,12 @@ pub const STRUCTS: &[(&str, &[Field])] = &[
     ("Window", &[both("length", Number), both("timeUnit", Enum("TimeUnit"))]),
 ];
 
+/// The names of values, by number.
+type EnumNames = &'static [(i64, &'static str)];
+
 /// Every enum with the names of its values; a third column where the dialects differ.
 #[rustfmt::skip] // one enum, one line
-const ENUMS: &[(&str, Option<Dialect>, &[(i64, &str)])] = &[
+const ENUMS: &[(&str, Option<Dialect>, EnumNames)] = &[
     ("Accuracy", None, &[(0, "TEMPORAL"), (1, "SNAPSHOT")]),
     ("DataKind", None, &[(0, "BOOLEAN"), (1, "BYTE"), (2, "SHORT"), (3, "INT"), (4, "LONG"), (5, "FLOAT"), (6, "DOUBLE"), (7, "STRING"), (8, "BINARY"), (9, "DATE"), (10, "TIMESTAMP"), (11, "MAP"), (12, "LIST"), (13, "STRUCT")]),
     ("DataKind", Some(Dialect::Zip), &[(14, "DECIMAL")]),
@@ -404,11 +407,14 @@ const ENUMS: &[(&str, Option<Dialect>, &[(i64, &str)])] = &[
     ("TimeUnit", Some(Dialect::Zip), &[(2, "MINUTES")]),
 ];
 
+/// Sets of pointers, strictest first.
+pub type Identities = &'static [&'static [&'static str]];
+
 /// How the items of a list of these structs are told apart: the first set of pointers that gives
 /// two items the same values pairs them, then the next. `~` leaves out a `__N`; an empty set pairs
 /// what is left, in order.
 #[rustfmt::skip] // one struct, one line
-const IDENTITIES: &[(&str, &[&[&str]])] = &[
+const IDENTITIES: &[(&str, Identities)] = &[
     ("Aggregation", &[&["/inputColumn", "/operation", "/argMap", "/buckets"], &["/inputColumn", "/operation", "/buckets"], &["/inputColumn", "/operation"]]),
     ("BootstrapPart", &[&["/table", "/metaData/name"], &["/table"], &[]]),
     ("DataField", &[&["/name"]]),
@@ -436,7 +442,7 @@ pub fn field(of: &str, name: &str) -> Option<&'static Field> {
 }
 
 /// The pointers that identify an item of a list of `of`, strictest first.
-pub fn identities(of: &str) -> &'static [&'static [&'static str]] {
+pub fn identities(of: &str) -> Identities {
     IDENTITIES.iter().find(|row| row.0 == of).map_or(&[], |row| row.1)
 }
 

@@ -185,6 +185,7 @@ fn replace(file: &Path, facts: &[(Key, Arc<Facts>)]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::slice::from_ref;
 
     fn entry(n: u8) -> (Key, Arc<Facts>) {
         let facts = Facts { name: Some(format!("t.{n}")), ..Facts::default() };
@@ -196,8 +197,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::in_folder(folder.path());
         let (one, two) = (entry(1), entry(2));
-        cache.store(&cache.load(), &[one.clone()], &[one.clone()]);
-        cache.store(&cache.load(), &[two.clone()], &[one.clone(), two.clone()]);
+        cache.store(&cache.load(), from_ref(&one), from_ref(&one));
+        cache.store(&cache.load(), from_ref(&two), &[one.clone(), two.clone()]);
         let loaded = cache.load();
         assert_eq!((loaded.facts.len(), loaded.segments, loaded.sound), (2, 2, true));
         let file = folder.path().join("facts");
