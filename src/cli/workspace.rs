@@ -20,10 +20,12 @@ use crate::impact;
 use crate::impact::Verdict;
 use crate::model::catalog::Catalog;
 use crate::model::facts::Extent;
+use crate::model::ledger::Fingerprint;
 use crate::model::name::Address;
 use crate::model::name::BlobId;
 use crate::model::name::ConfigType;
 use crate::model::name::Dialect;
+use crate::model::name::RESOURCES;
 use crate::plan::OwnPrints;
 use crate::plan::StaleCopy;
 use crate::plan::settings;
@@ -180,7 +182,7 @@ impl Workspace {
         // Another content that says the same is no change.
         let says_something =
             |it: &(Change, Verdict)| it.0.kind != ChangeKind::Modified || !it.0.fields.is_empty();
-        let own = own_prints(&changes);
+        let own = own_prints(&candidates, &changes);
         let changes: Vec<_> = changes.into_iter().filter(says_something).collect();
         let touched: BTreeSet<&Address> = changes.iter().map(|it| &it.0.address).collect();
         let stale_copies = self.stale_copies(Some(&touched))?;
@@ -321,13 +323,22 @@ fn compare(
     }
 }
 
-fn own_prints(changes: &[(Change, Verdict)]) -> OwnPrints {
+/// Fingerprints to compare base with head by. Nothing is recorded, so only whether one differs
+/// matters, and that is what rules say: a fingerprint changes exactly when one of them counts.
+fn own_prints(candidates: &[Candidate], changes: &[(Change, Verdict)]) -> OwnPrints {
     let mut own = OwnPrints::default();
-    for (change, verdict) in changes {
-        let before = change.from.as_ref().unwrap_or(&change.address);
-        own.base.extend(verdict.before.iter().map(|(it, print)| ((before.clone(), *it), *print)));
-        let after = verdict.after.iter();
-        own.head.extend(after.map(|(it, print)| ((change.address.clone(), *it), *print)));
+    for (candidate, (_, verdict)) in candidates.iter().zip(changes) {
+        for (resource, _) in RESOURCES {
+            let before = candidate.before.as_ref();
+            if let Some((address, blob)) = before {
+                own.base.insert((address.clone(), resource), Fingerprint::stand_in(*blob));
+            }
+            let same = before.filter(|_| !verdict.counts_for(resource)).map(|it| it.1);
+            if let Some(blob) = same.or(candidate.after) {
+                let key = (candidate.address.clone(), resource);
+                own.head.insert(key, Fingerprint::stand_in(blob));
+            }
+        }
     }
     own
 }

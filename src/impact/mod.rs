@@ -17,7 +17,6 @@ use crate::diff::FieldChange;
 use crate::diff::changed_leaves;
 use crate::model::document::Kind;
 use crate::model::document::is_known;
-use crate::model::ledger::Fingerprint;
 use crate::model::name::ConfigType;
 use crate::model::name::Dialect;
 use crate::model::name::RESOURCES;
@@ -64,10 +63,6 @@ impl FieldVerdict {
 pub struct Verdict {
     /// One for each field of the change, in its order.
     pub fields: Vec<FieldVerdict>,
-    /// The fingerprints that the config alone accounts for, at base.
-    pub before: BTreeMap<Resource, Fingerprint>,
-    /// The same at head.
-    pub after: BTreeMap<Resource, Fingerprint>,
     /// What this version does not know in the config at head, and did not stand there at base.
     pub unknown: Vec<(FieldPath, String)>,
 }
@@ -87,7 +82,6 @@ pub fn judge(
     before: Option<&Value>,
     after: Option<&Value>,
 ) -> Verdict {
-    let prints = |side: Option<&Value>| side.map(|it| own_all(kind, it)).unwrap_or_default();
     let unknown =
         |side: Option<&Value>| side.map(|it| unknowns(kind, dialect, it)).unwrap_or_default();
     let known_before = unknown(before);
@@ -98,8 +92,6 @@ pub fn judge(
     });
     Verdict {
         fields: change.fields.iter().map(|field| judge_field(kind, field)).collect(),
-        before: prints(before),
-        after: prints(after),
         unknown: unknown.into_iter().collect(),
     }
 }

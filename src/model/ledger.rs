@@ -16,6 +16,16 @@ pub const FINGERPRINT_VERSION: u32 = 1;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 
+impl Fingerprint {
+    /// Stands in for a fingerprint where only whether it differs matters: that of a config with
+    /// this content.
+    pub fn stand_in(blob: BlobId) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..20].copy_from_slice(&blob.0);
+        Self(bytes)
+    }
+}
+
 impl std::fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

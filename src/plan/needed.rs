@@ -205,15 +205,7 @@ struct Side {
 /// one even where it says the same; else formatting would read as a change.
 fn own(inputs: &Inputs<'_>, at: At<'_>, config: &Config, resource: Resource) -> Fingerprint {
     let print = inputs.own(&config.address, matches!(at, At::Head(_)), resource);
-    print.unwrap_or_else(|| unchanged(config))
-}
-
-/// Stands in for a fingerprint that nobody computed: that of a config whose file is the same on
-/// both sides, where only whether it changed matters.
-fn unchanged(config: &Config) -> Fingerprint {
-    let mut bytes = [0; 32];
-    bytes[..20].copy_from_slice(&config.blob.0);
-    Fingerprint(bytes)
+    print.unwrap_or_else(|| Fingerprint::stand_in(config.blob))
 }
 
 impl Side {

@@ -401,7 +401,7 @@ impl Page {
         };
         for (at, step) in plan.steps.iter().enumerate() {
             let after = words::after(&numbers, step);
-            let after = if after.is_empty() { after } else { format!("after {after}") };
+            let after = if after.is_empty() { after } else { format!("← {after}") };
             table.add_row([(at + 1).to_string(), step.mode.clone(), name(&step.config), after]);
         }
         for row in table.to_string().lines() {

@@ -128,9 +128,6 @@ pub(crate) fn law(
                 kind.word()
             ));
         }
-        let said = (verdict.before.get(&resource), verdict.after.get(&resource));
-        assert!(said.0.is_none() || said.0 == Some(&own(kind, before, resource)));
-        assert!(said.1.is_none() || said.1 == Some(&own(kind, after, resource)));
     }
     Ok(())
 }
@@ -184,7 +181,6 @@ fn rules_are_silent_where_nothing_changed() {
             let verdict = judge(side.kind, side.dialect, &change, Some(&body), Some(&body));
             assert!(verdict.fields.is_empty() && verdict.unknown.is_empty(), "{id}");
             assert!(change.columns.is_empty(), "{id}");
-            assert_eq!(verdict.before, verdict.after, "{id}");
         }
     }
 }
