@@ -270,7 +270,7 @@ impl<'a> Builder<'a> {
             }
         }
         let text = format!(
-            "archive or drop `{}` first, or history stays as it is: the job fills only missing partitions and cannot see this change ({})",
+            "archive or drop `{}` first, or history stays as it is: the job fills only missing partitions and cannot see the change: {}",
             table.unwrap_or_default(),
             reasons.join("; ")
         );

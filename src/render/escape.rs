@@ -106,7 +106,7 @@ fn push_code(shown: &mut String, text: &str) {
 /// Whether a word is nothing but a word: no markup, no mention, no address, no emoji, no
 /// reference to an issue or a commit, no mark of a list.
 fn is_plain(word: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || ",.;:()=-…'".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || ",.;:()=-…→'".contains(c);
     let bare = word.trim_matches(|c| ",.;:()'".contains(c));
     let marks = !word.is_empty() && word.chars().all(|c| c == '-' || c == '=');
     let number = word.strip_suffix(['.', ')']).is_some_and(is_number);

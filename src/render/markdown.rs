@@ -35,8 +35,8 @@ use crate::plan::contract::Warning;
 /// More steps than this make a graph that nobody can read.
 const GRAPH_STEPS: usize = 30;
 
-/// Up to this many blocks are read without a click.
-const OPEN_BLOCKS: usize = 3;
+/// Up to this many configs are read without a click.
+const OPEN_CONFIGS: usize = 4;
 
 /// A plan as Markdown.
 pub fn plan(plan: &Plan) -> String {
@@ -44,7 +44,8 @@ pub fn plan(plan: &Plan) -> String {
     let mut page = String::new();
     heading(&mut page, plan);
     warnings(&mut page, plan);
-    let open = if outline.blocks.len() <= OPEN_BLOCKS { Fold::Open } else { Fold::Closed };
+    let configs: usize = outline.blocks.iter().map(Block::configs).sum();
+    let open = if configs <= OPEN_CONFIGS { Fold::Open } else { Fold::Closed };
     for block in &outline.blocks {
         block_fold(&mut page, open, block);
     }
@@ -163,14 +164,14 @@ fn block_fold(page: &mut String, how: Fold, block: &Block<'_>) {
         member_part(&mut body, block, member);
     }
     let summary = match block.members.as_slice() {
-        [member] => {
+        [member] if member.others.is_empty() => {
             format!("{} {}{}", sign(member), html(&member.config.to_string()), jobs(&member.steps))
         }
         [first, ..] => {
-            let number = words::count(block.members.len(), "config");
+            let number = words::count(block.configs(), "config");
             let alike =
                 if block.fields.is_empty() { "need jobs for one reason" } else { "changed alike" };
-            format!("{} {number} {alike}", sign(first))
+            format!("{} {number} {alike}{}", sign(first), jobs(&first.steps))
         }
         [] => return,
     };
@@ -215,8 +216,10 @@ fn field_item(body: &mut String, field: &Field) {
 }
 
 fn member_part(body: &mut String, block: &Block<'_>, member: &Member<'_>) {
-    if block.members.len() > 1 {
-        let _ = writeln!(body, "\n{} {}\n", sign(member), address(member.config));
+    if block.configs() > 1 {
+        let all = std::iter::once(member.config).chain(member.others.iter().copied());
+        let all: Vec<String> = all.map(address).collect();
+        let _ = writeln!(body, "\n{} {}\n", sign(member), all.join(", "));
     }
     if let Some(change) = member.change {
         if let Some(from) = &change.from {
@@ -226,8 +229,6 @@ fn member_part(body: &mut String, block: &Block<'_>, member: &Member<'_>) {
         if !change.downstream.is_empty() {
             let _ = writeln!(body, "- downstream: {}", addresses(&change.downstream));
         }
-    } else {
-        body.push_str("- its file is unchanged\n");
     }
     for group in words::grouped(&member.steps) {
         let modes: Vec<String> = group.iter().map(|step| words::step(step)).collect();
@@ -292,16 +293,17 @@ fn steps(page: &mut String, plan: &Plan) {
     if waits && plan.steps.len() <= GRAPH_STEPS {
         let _ = writeln!(body, "{}", fenced("mermaid", graph::steps_mermaid(plan).trim_end()));
     }
-    body.push_str("| # | job | config | days | old partitions | after |\n");
-    body.push_str("|---|---|---|---|---|---|\n");
+    body.push_str("| # | job | config | days and old partitions | after |\n");
+    body.push_str("|---|---|---|---|---|\n");
     let numbers = words::numbers(plan);
     for (at, step) in plan.steps.iter().enumerate() {
-        let days = step.range.as_ref().map(words::days).unwrap_or_default();
-        let rewrite = step.rewrite.map(words::rewrite).unwrap_or_default();
+        let days = step.range.as_ref().map(words::days);
+        let rewrite = step.rewrite.map(|it| words::rewrite(it).to_owned());
+        let days = days.into_iter().chain(rewrite).collect::<Vec<_>>().join("<br>");
         let (mode, config) = (cell(&step.mode), cell(&step.config.to_string()));
         let after = words::after(&numbers, step);
         let at = at + 1;
-        let _ = writeln!(body, "| {at} | {mode} | {config} | {days} | {rewrite} | {after} |");
+        let _ = writeln!(body, "| {at} | {mode} | {config} | {days} | {after} |");
     }
     let _ = writeln!(body, "\n{}", fenced("sh", &commands(plan).join("\n")));
     let title = format!("{} in order, with commands", words::count(plan.steps.len(), "step"));
@@ -398,6 +400,6 @@ fn orphans(page: &mut String, plan: &Plan) {
             let _ = writeln!(body, "\n{}", fenced("sh", &commands.join("\n")));
         }
     }
-    let number = words::count(plan.orphans.len(), "thing");
-    fold(page, Fold::Closed, &format!("{number} left behind; nothing removes it by itself"), &body);
+    let number = words::thousands(plan.orphans.len());
+    fold(page, Fold::Closed, &format!("{number} left behind, to be removed by hand"), &body);
 }

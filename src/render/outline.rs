@@ -18,9 +18,10 @@ use crate::plan::contract::Scope;
 use crate::plan::contract::Step;
 use crate::plan::warning::CODES;
 
-/// One config of a block.
+/// One config of a block, and those of which exactly the same is to be told.
 pub(super) struct Member<'a> {
     pub(super) config: &'a Address,
+    pub(super) others: Vec<&'a Address>,
     pub(super) change: Option<&'a Change>,
     pub(super) steps: Vec<&'a Step>,
 }
@@ -85,9 +86,52 @@ pub(super) fn outline(plan: &Plan) -> Outline<'_> {
         }
     }
     let mut blocks: Vec<Block<'_>> = blocks.into_iter().map(|it| it.1).collect();
-    blocks.sort_by_key(|block| (block.severity, block.members[0].config));
+    let place: BTreeMap<&str, usize> =
+        plan.steps.iter().enumerate().map(|(at, step)| (step.id.as_str(), at)).collect();
+    // Causes before what they cause: in the order in which jobs run.
+    let first = |block: &Block<'_>| {
+        let steps = block.members.iter().flat_map(|member| &member.steps);
+        steps.map(|step| place[step.id.as_str()]).min().unwrap_or(usize::MAX)
+    };
+    blocks.sort_by_key(|block| (block.severity, first(block), block.members[0].config));
+    blocks.iter_mut().for_each(merge_members);
     let removed = plan.changes.iter().filter(|it| it.kind == Kind::Removed).collect();
     Outline { blocks, removed, quiet: quiet(plan) }
+}
+
+impl Block<'_> {
+    /// How many configs it tells of.
+    pub(super) fn configs(&self) -> usize {
+        self.members.iter().map(|member| 1 + member.others.len()).sum()
+    }
+}
+
+/// Tells members once of which the same is to be told, word for word.
+fn merge_members(block: &mut Block<'_>) {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut merged: Vec<Member<'_>> = Vec::new();
+    for member in std::mem::take(&mut block.members) {
+        let told = told(&member);
+        match places.get(&told) {
+            Some(&at) => merged[at].others.push(member.config),
+            None => {
+                places.insert(told, merged.len());
+                merged.push(member);
+            }
+        }
+    }
+    block.members = merged;
+}
+
+/// Everything that is told of a member beside its name.
+fn told(member: &Member<'_>) -> String {
+    let change = member.change.map(|it| (it.kind, &it.from, &it.columns, &it.downstream));
+    let steps: Vec<_> = member
+        .steps
+        .iter()
+        .map(|it| (&it.mode, &it.range, it.rewrite, it.trigger, it.scope, it.manual.is_some()))
+        .collect();
+    format!("{change:?} {steps:?}")
 }
 
 /// Whether a change says something beyond fields that need no job.
@@ -132,7 +176,7 @@ fn block<'a>(change: Option<&'a Change>, steps: Vec<&'a Step>, config: &'a Addre
         fields: fields.collect(),
         upstream: upstream.into_iter().collect(),
         reasons: reasons.into_iter().collect(),
-        members: vec![Member { config, change, steps }],
+        members: vec![Member { config, others: Vec::new(), change, steps }],
         severity: 0,
     }
 }

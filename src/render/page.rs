@@ -51,10 +51,13 @@ impl Page {
     }
 }
 
+/// A space at which a line is not broken.
+pub(super) const GLUE: char = '\u{a0}';
+
 /// Text broken at spaces into lines of at most `room` characters, colours not counted; a word
 /// that is longer stands alone.
 fn wrapped(text: &str, room: Option<usize>) -> Vec<String> {
-    let Some(room) = room else { return vec![text.to_owned()] };
+    let Some(room) = room else { return vec![text.replace(GLUE, " ")] };
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut used = 0;
@@ -74,7 +77,7 @@ fn wrapped(text: &str, room: Option<usize>) -> Vec<String> {
         used += length.max(usize::from(word.is_empty()));
     }
     lines.push(line);
-    lines
+    lines.iter().map(|line| line.trim_end().replace(GLUE, " ")).collect()
 }
 
 fn shown_length(text: &str) -> usize {

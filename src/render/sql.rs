@@ -102,11 +102,11 @@ pub(super) fn lines(before: &str, after: &str) -> String {
     }
     let (old, new) = pieces(&before, &after, &[whole_lines]);
     let diff = TextDiff::configure().algorithm(Algorithm::Patience).diff_slices(&old, &new);
-    let mut shown = String::new();
+    let mut shown: Vec<(char, &str)> = Vec::new();
     let groups = diff.grouped_ops(2);
     for (at, group) in groups.iter().enumerate() {
         if at > 0 {
-            shown.push_str("  …\n");
+            shown.push((' ', "…"));
         }
         for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
             let sign = match change.tag() {
@@ -114,15 +114,17 @@ pub(super) fn lines(before: &str, after: &str) -> String {
                 ChangeTag::Delete => '-',
                 ChangeTag::Insert => '+',
             };
-            for line in change.value().trim_end_matches('\n').split('\n') {
-                shown.push(sign);
-                shown.push(' ');
-                shown.push_str(line);
-                shown.push('\n');
-            }
+            let lines = change.value().trim_end_matches('\n').split('\n');
+            shown.extend(lines.map(|line| (sign, line)));
         }
     }
-    shown.trim_end_matches('\n').to_owned()
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let full = shown.iter().filter(|it| !it.1.trim().is_empty() && it.1 != "…");
+    let common = full.map(|it| indent(it.1)).min().unwrap_or(0);
+    let line = |(sign, line): &(char, &str)| {
+        format!("{sign} {}", line.get(common.min(indent(line))..).unwrap_or(line))
+    };
+    shown.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Words before which SQL on one line is broken.

@@ -18,6 +18,7 @@ use super::outline::Member;
 use super::outline::Outline;
 use super::outline::Quiet;
 use super::outline::outline;
+use super::page::GLUE;
 use super::page::Page;
 use super::page::Paint;
 use super::sql;
@@ -29,6 +30,7 @@ use crate::plan::contract::Columns;
 use crate::plan::contract::Field;
 use crate::plan::contract::Kind;
 use crate::plan::contract::Plan;
+use crate::plan::contract::Rewrite;
 use crate::plan::contract::Scope;
 use crate::plan::contract::Step;
 use crate::plan::contract::Trigger;
@@ -49,8 +51,9 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         page.closing(&differences(plan));
     } else {
         page.by_hand(plan);
-        page.orphans(plan);
         page.order(plan);
+        page.orphans(plan);
+        page.text.push('\n');
         page.line(0, &page.paint(Paint::Dim, &format!("digest {}", plan.digest)));
         page.closing(&words::sentence(plan));
     }
@@ -66,6 +69,9 @@ fn differences(plan: &Plan) -> String {
         visible(&plan.head.rev)
     )
 }
+
+/// More steps than this are told in waves: each stands with its config above.
+const LISTED_STEPS: usize = 60;
 
 /// Said of a config that changed and has no step.
 const KEEPS_NOTHING: &str = "no job: it keeps no table, dataset or streaming job of its own";
@@ -120,14 +126,17 @@ impl Page {
                 "Changes and the jobs they need"
             });
         }
-        for block in &outline.blocks {
+        for (at, block) in outline.blocks.iter().enumerate() {
+            if at > 0 {
+                self.text.push('\n');
+            }
             self.block(block);
         }
     }
 
     fn block(&mut self, block: &Block<'_>) {
-        let indent = if block.members.len() > 1 {
-            let number = words::count(block.members.len(), "config");
+        let indent = if block.configs() > 1 {
+            let number = words::count(block.configs(), "config");
             let title = match (block.fields.is_empty(), block.upstream.is_empty()) {
                 (true, false) => format!("{number} read a table that changes"),
                 (true, true) => number,
@@ -154,9 +163,17 @@ impl Page {
             None => ("^", Paint::Dim),
         };
         let sign = self.paint(paint, sign);
-        let named = self.paint(Paint::Bold, &name(member.config));
-        self.line(indent, &format!("{sign} {named}{}", remark(member)));
-        if block.members.len() == 1 {
+        let named = match member.others.len() {
+            0 => name(member.config),
+            others => words::count(others + 1, "config"),
+        };
+        let named = self.paint(Paint::Bold, &named);
+        self.line(indent, &format!("{sign}{GLUE}{named}{}", remark(member)));
+        if !member.others.is_empty() {
+            let all = std::iter::once(member.config).chain(member.others.iter().copied());
+            self.line(indent + 4, &all.map(name).collect::<Vec<_>>().join(", "));
+        }
+        if block.configs() == 1 {
             self.causes(block, indent + 4);
         }
         if let Some(change) = change {
@@ -165,7 +182,8 @@ impl Page {
         if !self.style.changes_only {
             self.steps(&member.steps, indent + 4);
             if let Some(change) = change.filter(|it| !it.downstream.is_empty()) {
-                self.line(indent + 4, &format!("downstream: {}", names(&change.downstream)));
+                let downstream = format!("downstream: {}", names(&change.downstream));
+                self.line(indent + 4, &self.paint(Paint::Dim, &downstream));
             }
         }
     }
@@ -187,7 +205,7 @@ impl Page {
     }
 
     fn field(&mut self, field: &Field, indent: usize) {
-        let path = visible(&field.path);
+        let path = visible(&field.path).replace(' ', &GLUE.to_string());
         let because = if self.style.changes_only {
             String::new()
         } else {
@@ -202,25 +220,40 @@ impl Page {
             _ if field.reordered => self.line(indent, &format!("{path} in another order{because}")),
             (None, Some(after)) => {
                 let sign = self.paint(Paint::Green, "+");
-                self.line(indent, &format!("{sign} {path}{}{because}", brief(after)));
+                self.line(indent, &format!("{sign}{GLUE}{path}{}{because}", brief(after)));
             }
             (Some(before), None) => {
                 let sign = self.paint(Paint::Red, "-");
-                self.line(indent, &format!("{sign} {path}{}{because}", brief(before)));
+                self.line(indent, &format!("{sign}{GLUE}{path}{}{because}", brief(before)));
             }
             (before, after) => {
-                let (old, new) = (text(before), text(after));
-                let shown = match (field.sql, old, new) {
-                    (true, Some(old), Some(new)) => self.marked(&sql::words(&old, &new)),
-                    _ => format!(
-                        "{} → {}",
-                        words::value(before.as_ref()),
-                        words::value(after.as_ref())
-                    ),
-                };
                 self.line(indent, &format!("{path}{because}"));
-                self.line(indent + 2, &shown);
+                match (field.sql, text(before), text(after)) {
+                    (true, Some(old), Some(new)) if old.contains('\n') || new.contains('\n') => {
+                        self.sql_lines(indent + 2, &sql::lines(&old, &new));
+                    }
+                    (true, Some(old), Some(new)) => {
+                        self.line(indent + 2, &self.marked(&sql::words(&old, &new)));
+                    }
+                    _ => {
+                        let (old, new) = (words::value_before(field), words::value_after(field));
+                        self.line(indent + 2, &format!("{old} → {new}"));
+                    }
+                }
             }
+        }
+    }
+
+    /// A diff of SQL that stands on several lines.
+    fn sql_lines(&mut self, indent: usize, diff: &str) {
+        for line in diff.lines() {
+            let shown = visible(line.trim_end()).replace(' ', &GLUE.to_string());
+            let shown = match line.chars().next() {
+                Some('-') => self.paint(Paint::Red, &shown),
+                Some('+') => self.paint(Paint::Green, &shown),
+                _ => shown,
+            };
+            self.line(indent, &shown);
         }
     }
 
@@ -278,7 +311,10 @@ impl Page {
                 shown.push_str("  (pending: merged before, never applied)");
             }
             let arrow = self.paint(Paint::Green, "▸");
-            self.line(indent, &format!("{arrow} {shown}"));
+            if group.iter().any(|step| step.rewrite == Some(Rewrite::ArchiveFirst)) {
+                shown = self.paint(Paint::Red, &shown);
+            }
+            self.line(indent, &format!("{arrow}{GLUE}{shown}"));
         }
     }
 
@@ -373,7 +409,7 @@ impl Page {
         if plan.orphans.is_empty() {
             return;
         }
-        self.section("Left behind; nothing removes it by itself");
+        self.section("Left behind, to be removed by hand");
         for orphan in &plan.orphans {
             self.line(2, &format!("{} of {}", visible(&orphan.what), name(&orphan.config)));
             for command in &orphan.remove_with {
@@ -383,31 +419,38 @@ impl Page {
         }
     }
 
-    /// Every step, numbered, with what it waits for.
+    /// Every step, numbered, with what it waits for; of very many, how many follow each other.
     fn order(&mut self, plan: &Plan) {
         if plan.steps.is_empty() {
-            self.text.push('\n');
             return;
         }
         self.section("Order");
+        if plan.steps.len() > LISTED_STEPS {
+            for (at, wave) in words::waves(plan).iter().enumerate() {
+                self.line(2, &format!("{}. {wave}", at + 1));
+            }
+            return;
+        }
         let numbers = words::numbers(plan);
         let mut table = Table::new();
         table
             .load_style(comfy_table::presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic);
-        match self.style.width {
-            Some(width) => table.set_width(u16::try_from(width).unwrap_or(u16::MAX)),
-            None => table.set_width(u16::MAX),
-        };
+        let width = self.style.width.map_or(u16::MAX, |it| u16::try_from(it).unwrap_or(u16::MAX));
+        table.set_width(width);
         for (at, step) in plan.steps.iter().enumerate() {
             let after = words::after(&numbers, step);
             let after = if after.is_empty() { after } else { format!("← {after}") };
-            table.add_row([(at + 1).to_string(), step.mode.clone(), name(&step.config), after]);
+            let archive = step.rewrite == Some(Rewrite::ArchiveFirst);
+            let mode = if archive { format!("{} *", step.mode) } else { step.mode.clone() };
+            table.add_row([(at + 1).to_string(), visible(&mode), name(&step.config), after]);
         }
         for row in table.to_string().lines() {
             let _ = writeln!(self.text, " {}", row.trim_end());
         }
-        self.text.push('\n');
+        if plan.steps.iter().any(|step| step.rewrite == Some(Rewrite::ArchiveFirst)) {
+            self.line(2, "* once the old table is archived or dropped");
+        }
     }
 
     fn closing(&mut self, sentence: &str) {

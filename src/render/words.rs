@@ -152,6 +152,26 @@ pub(super) fn grouped<'a>(steps: &[&'a Step]) -> Vec<Vec<&'a Step>> {
     groups
 }
 
+/// What can run at the same time, wave by wave: how many jobs of each mode.
+pub(super) fn waves(plan: &Plan) -> Vec<String> {
+    let mut depths: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut waves: Vec<BTreeMap<&str, usize>> = Vec::new();
+    for step in &plan.steps {
+        let before = step.after.iter().filter_map(|id| depths.get(id.as_str()));
+        let depth = before.map(|depth| depth + 1).max().unwrap_or(0);
+        depths.insert(&step.id, depth);
+        if waves.len() <= depth {
+            waves.push(BTreeMap::new());
+        }
+        *waves[depth].entry(&step.mode).or_default() += 1;
+    }
+    let jobs = |wave: &BTreeMap<&str, usize>| {
+        let each = wave.iter().map(|(mode, number)| format!("{} {mode}", thousands(*number)));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    waves.iter().map(jobs).collect()
+}
+
 /// The number of each step.
 pub(super) fn numbers(plan: &Plan) -> BTreeMap<&str, usize> {
     plan.steps.iter().enumerate().map(|(at, step)| (step.id.as_str(), at + 1)).collect()
