@@ -17,7 +17,7 @@ docs/plan.svg is drawn from a plan of the fixtures, in a terminal of 100 columns
     save change
     TERM=xterm-256color script -qec "stty rows 50 cols 100; target/release/chronon-plan plan \
         --repo '$repo' --base main --as-of 2026-11-22" /dev/null |
-        python3 docs/picture.py --width 100 --top 42 --bottom 2 \
+        python3 docs/picture.py --width 100 --top 44 --bottom 2 \
             --title 'chronon-plan plan --base main' > docs/plan.svg
 """
 
