@@ -54,6 +54,15 @@ pub struct OwnPrints {
     pub head: HashMap<(Address, Resource), Fingerprint>,
 }
 
+/// A fingerprint that head asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// Upstream tables included.
+    pub whole: Fingerprint,
+    /// The part that the config alone accounts for.
+    pub own: Fingerprint,
+}
+
 /// What the user asked for beside the commits.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -178,6 +187,19 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     plan.summary = summary(inputs, &plan);
     plan.digest = digest::digest(inputs, &plan);
     Ok(plan)
+}
+
+/// The fingerprint of every resource of head, whole and of its config alone: what a ledger holds
+/// once head is applied. They are true only where the inputs' own fingerprints are.
+///
+/// # Errors
+/// Where configs read each other's tables in a cycle.
+pub fn desired(inputs: &Inputs<'_>) -> Result<BTreeMap<(Address, Resource), Desired>, PlanError> {
+    let (base, head) = lineages(inputs);
+    let base = View { catalog: inputs.base, lineage: &base };
+    let head = View { catalog: inputs.head, lineage: &head };
+    let prints = needed::desired(inputs, base, head)?.into_iter();
+    Ok(prints.map(|(key, (whole, own))| (key, Desired { whole, own })).collect())
 }
 
 /// Both lineages, side by side: on a large repository each takes its time.

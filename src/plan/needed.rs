@@ -105,6 +105,22 @@ pub(super) fn needs(
     Ok(Needs { needs, evaluated, abandoned })
 }
 
+/// The fingerprints that head asks for, and the part of each that its config alone accounts for.
+pub(super) fn desired(
+    inputs: &Inputs<'_>,
+    base: View<'_>,
+    head: View<'_>,
+) -> Result<BTreeMap<(Address, Resource), (Fingerprint, Fingerprint)>, PlanError> {
+    let configs = |view: View<'_>| -> BTreeSet<Address> {
+        view.catalog.configs.iter().map(|it| it.address.clone()).collect()
+    };
+    let before = Side::of(inputs, base, base, At::Base, &configs(base))?;
+    let after = Side::of(inputs, head, base, At::Head(&before), &configs(head))?;
+    let kept = |key: &(Address, Resource)| head.resources(&key.0).contains(&key.1);
+    let prints = after.prints.into_iter().filter(|it| kept(&it.0));
+    Ok(prints.map(|(key, print)| (key, (print.whole, print.own))).collect())
+}
+
 fn need(
     inputs: &Inputs<'_>,
     base: View<'_>,

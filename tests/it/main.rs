@@ -8,6 +8,7 @@ mod docs;
 mod hostile;
 mod laws;
 mod layering;
+mod ledger;
 mod names;
 mod repositories;
 mod rules;

@@ -1,0 +1,211 @@
+//! Planning against a ledger, as a value: what was applied decides, whatever base says.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use chronon_plan::diff;
+use chronon_plan::diff::Change;
+use chronon_plan::impact;
+use chronon_plan::impact::Verdict;
+use chronon_plan::model::facts::Extent;
+use chronon_plan::model::ledger::Applied;
+use chronon_plan::model::ledger::FINGERPRINT_VERSION;
+use chronon_plan::model::ledger::Ledger;
+use chronon_plan::plan;
+use chronon_plan::plan::Inputs;
+use chronon_plan::plan::Options;
+use chronon_plan::plan::OwnPrints;
+use chronon_plan::plan::PlanError;
+use chronon_plan::plan::contract::Plan;
+use chronon_plan::plan::contract::Scope;
+use chronon_plan::plan::settings::EnvSettings;
+use chronon_plan::source;
+use chronon_plan::source::Cache;
+use chronon_plan::source::Pair;
+use chronon_plan::source::Repository;
+use chronon_plan::source::Sides;
+use chronon_plan::source::Wanted;
+
+use crate::support::Repo;
+use crate::support::project;
+
+/// Two commits, compared and judged, with the fingerprints of every config.
+struct Case {
+    pair: Pair,
+    changes: Vec<(Change, Verdict)>,
+    own: OwnPrints,
+}
+
+impl Case {
+    fn of(repo: &Repo, base: &str, head: &str) -> Self {
+        let repository = Repository::open(repo.path()).unwrap();
+        let (base, head) = (repository.revision(base).unwrap(), repository.revision(head).unwrap());
+        let (root, extent) = ("compiled", Extent::Facts);
+        let sides = Sides { base: &base, head: &head, root, dialect: None, extent };
+        let pair = source::catalogs(&repository, &sides, &Cache::off()).unwrap();
+        let dialect = pair.head.dialect;
+        let candidates = diff::candidates(&pair.base, &pair.head);
+        let wanted = |kind, before, after| Wanted { kind, path: String::new(), before, after };
+        let differing: Vec<Wanted> = candidates
+            .iter()
+            .map(|it| wanted(it.address.kind, it.before.as_ref().map(|it| it.1), it.after))
+            .collect();
+        let changes = source::documents(&repository, &differing, |at, before, after| {
+            let candidate = &candidates[at];
+            let kind = candidate.address.kind;
+            let fields = match (&before, &after) {
+                (Some(before), Some(after)) => diff::fields(kind, dialect, before, after),
+                _ => Vec::new(),
+            };
+            let change = Change {
+                address: candidate.address.clone(),
+                from: None,
+                path: String::new(),
+                kind: candidate.kind,
+                fields,
+                columns: diff::columns(kind, dialect, before.as_ref(), after.as_ref()),
+            };
+            let verdict = impact::judge(kind, dialect, &change, before.as_ref(), after.as_ref());
+            (change, verdict)
+        });
+        let mut own = OwnPrints::default();
+        for (catalog, side) in [(&pair.base, &mut own.base), (&pair.head, &mut own.head)] {
+            let all: Vec<Wanted> = catalog
+                .configs
+                .iter()
+                .map(|it| wanted(it.address.kind, None, Some(it.blob)))
+                .collect();
+            let prints = source::documents(&repository, &all, |at, _, document| {
+                impact::own_all(all[at].kind, &document.unwrap())
+            });
+            for (config, prints) in catalog.configs.iter().zip(prints.unwrap()) {
+                side.extend(prints.into_iter().map(|it| ((config.address.clone(), it.0), it.1)));
+            }
+        }
+        Self { changes: changes.unwrap(), pair, own }
+    }
+
+    fn inputs<'a>(
+        &'a self,
+        ledger: Option<&'a Ledger>,
+        fixed: &'a (EnvSettings, Options),
+    ) -> Inputs<'a> {
+        Inputs {
+            env: "prod",
+            base: &self.pair.base,
+            head: &self.pair.head,
+            changes: &self.changes,
+            own: &self.own,
+            stale_copies: &[],
+            ledger,
+            state_location: "memory",
+            as_of: "2026-11-22".parse().unwrap(),
+            settings: &fixed.0,
+            options: &fixed.1,
+        }
+    }
+
+    fn plan(&self, ledger: Option<&Ledger>) -> Result<Plan, PlanError> {
+        plan::build(&self.inputs(ledger, &Default::default()))
+    }
+
+    /// The ledger once head is applied.
+    fn applied(&self) -> Ledger {
+        let fixed = Default::default();
+        let entry = |(key, desired): ((_, _), plan::Desired)| {
+            let config = self.pair.head.get(&key.0).unwrap();
+            let applied = Applied {
+                fingerprint: desired.whole,
+                own: desired.own,
+                version: FINGERPRINT_VERSION,
+                commit: self.pair.head.commit.clone(),
+                path: config.path.clone(),
+                blob: config.blob,
+                range: None,
+            };
+            (key, applied)
+        };
+        let desired = plan::desired(&self.inputs(None, &fixed)).unwrap();
+        let applied: BTreeMap<_, _> = desired.into_iter().map(entry).collect();
+        Ledger { lineage: "test".to_owned(), serial: 7, applied }
+    }
+}
+
+/// The fixture repository with a change of a staging query that reaches three configs.
+fn repository() -> Repo {
+    let fixture = project().join("fixtures/zipline");
+    let repo = Repo::new();
+    repo.copy(&fixture.join("base/compiled"), "compiled");
+    repo.commit("base");
+    for change in ["staging-sql-changed", "remove-aggregation"] {
+        repo.copy(&fixture.join("changes").join(change).join("compiled"), "compiled");
+    }
+    repo.commit("change");
+    repo
+}
+
+fn ids(plan: &Plan) -> BTreeSet<&str> {
+    plan.steps.iter().map(|step| step.id.as_str()).collect()
+}
+
+#[test]
+fn what_is_applied_needs_nothing() {
+    let repo = repository();
+    for commit in ["HEAD~1", "HEAD"] {
+        let case = Case::of(&repo, commit, commit);
+        let plan = case.plan(Some(&case.applied())).unwrap();
+        assert!(plan.is_empty() && plan.orphans.is_empty(), "{:?}", ids(&plan));
+        assert!(plan.state.found && plan.state.serial == 7);
+    }
+    // The convergence of an apply: head was applied, so planning it again is empty.
+    let case = Case::of(&repo, "HEAD~1", "HEAD");
+    assert!(case.plan(Some(&case.applied())).unwrap().is_empty());
+}
+
+#[test]
+fn a_ledger_that_holds_base_plans_what_base_plans() {
+    let repo = repository();
+    let before = Case::of(&repo, "HEAD~1", "HEAD~1").applied();
+    let case = Case::of(&repo, "HEAD~1", "HEAD");
+    let (with, without) = (case.plan(Some(&before)).unwrap(), case.plan(None).unwrap());
+    assert_eq!(with.steps, without.steps);
+    assert!(!with.is_empty() && with.steps.iter().all(|step| step.scope == Scope::Change));
+    assert_eq!(with.digest, without.digest);
+}
+
+#[test]
+fn what_was_merged_and_never_applied_is_pending() {
+    let repo = repository();
+    let before = Case::of(&repo, "HEAD~1", "HEAD~1").applied();
+    let late = Case::of(&repo, "HEAD", "HEAD").plan(Some(&before)).unwrap();
+    let now = Case::of(&repo, "HEAD~1", "HEAD").plan(Some(&before)).unwrap();
+    assert_eq!(ids(&late), ids(&now));
+    assert!(late.steps.iter().all(|step| step.scope == Scope::Pending));
+}
+
+#[test]
+fn what_a_ledger_lacks_is_new_and_what_head_lacks_is_left_behind() {
+    let repo = repository();
+    let case = Case::of(&repo, "HEAD", "HEAD");
+    let mut ledger = case.applied();
+    let (key, applied) = ledger.applied.pop_first().unwrap();
+    let plan = case.plan(Some(&ledger)).unwrap();
+    let configs: BTreeSet<_> = plan.steps.iter().map(|step| step.config.clone()).collect();
+    assert_eq!(configs, BTreeSet::from([key.0.clone()]));
+    let gone = "group_bys/long.gone.thing__1".parse().unwrap();
+    ledger.applied.insert((gone, key.1), applied.clone());
+    ledger.applied.insert(key, applied);
+    let plan = case.plan(Some(&ledger)).unwrap();
+    assert!(plan.is_empty());
+    assert_eq!(plan.orphans[0].config.to_string(), "group_bys/long.gone.thing__1");
+}
+
+#[test]
+fn fingerprints_of_other_rules_are_refused() {
+    let repo = repository();
+    let case = Case::of(&repo, "HEAD", "HEAD");
+    let mut ledger = case.applied();
+    ledger.applied.first_entry().unwrap().get_mut().version = FINGERPRINT_VERSION + 1;
+    let refused = case.plan(Some(&ledger)).unwrap_err();
+    assert!(matches!(refused, PlanError::LedgerVersion { .. }));
+}
