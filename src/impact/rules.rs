@@ -202,7 +202,7 @@ pub const RULES: &[Rule] = &[
     rule("join-external-value-schema", J, "onlineExternalParts[].source.valueSchema.**", &[M], Always, Moot, "responses are decoded by it"),
     rule("join-external-key-mapping", J, "onlineExternalParts[].keyMapping.**", &[M], Always, Moot, "requests must name other keys"),
     rule("join-external-parts", J, "onlineExternalParts.**", &[M], Values, Moot, "the fetcher calls the external source"),
-    rule("join-part-accuracy-inferred", J, "joinParts[].groupBy.accuracyInferred", &[T, M], No, SeesInZip, "a topic came or went, and accuracy follows it: values are as of the row's time or of the day's start"),
+    rule("join-part-accuracy-inferred", J, "**.groupBy.accuracyInferred", &[T, M], No, SeesInZip, "a topic came or went, and accuracy follows it: values are as of the row's time or of the day's start"),
     rule("join-part-accuracy", J, "joinParts[].groupBy.accuracy", &[T, M], No, Sees, "values are as of the row's time or of the day's start"),
     rule("join-part-backfill-start", J, "joinParts[].groupBy.backfillStartDate", &[T, M], No, Sees, "the semantic hash covers it"),
     rule("join-part-group-by", J, "joinParts[].groupBy.**", &[T, M], Values, Sees, "the join recomputes the GroupBy from its sources"),

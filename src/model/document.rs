@@ -194,7 +194,11 @@ impl Kind {
                 None if SECRET_STRUCTS.contains(&of) || suspect(name) => Self::Secret,
                 None => Self::Unknown,
             },
-            Self::Known(Ty::Json) | Self::Json if SECRET_JSON_KEYS.contains(&name) => Self::Secret,
+            Self::Known(Ty::Json) | Self::Json
+                if SECRET_JSON_KEYS.contains(&name) || name.eq_ignore_ascii_case("env") =>
+            {
+                Self::Secret
+            }
             Self::Known(Ty::Json) | Self::Json => Self::Json,
             Self::Known(Ty::Map(inner)) => Self::Known(*inner),
             Self::Known(Ty::SecretsByMode) => Self::Known(Ty::Secrets),
@@ -258,6 +262,15 @@ pub fn shown(kind: Kind, value: &Value) -> Value {
             map.iter().map(|(key, value)| (key.clone(), shown(Kind::Secret, value))).collect()
         }
         (Kind::Secret | Kind::Known(Ty::Secrets | Ty::SecretsByMode), _) => HIDDEN.into(),
+        // Settings that are no object, and JSON that does not parse, may still hold secrets.
+        (Kind::Known(Ty::Struct(of)), value)
+            if SECRET_STRUCTS.contains(&of) && !value.is_object() =>
+        {
+            HIDDEN.into()
+        }
+        (Kind::Known(Ty::Json), Value::String(text)) if text.trim_start().starts_with('{') => {
+            HIDDEN.into()
+        }
         (Kind::Known(Ty::Struct("MetaData")), Value::Object(map)) => map
             .iter()
             .filter(|entry| ["name", "outputNamespace", "online"].contains(&entry.0.as_str()))
@@ -333,6 +346,11 @@ mod tests {
         let custom = kind.of_field("customJson");
         let value = json!({"additional_env": {"A": "s3cret"}, "lag": 1});
         assert!(!shown(custom, &value).to_string().contains("s3cret"));
+        let broken = "{\"additional_env\": {\"A\": \"s3cret\"";
+        assert!(!shown(custom, &json!(broken)).to_string().contains("s3cret"));
+        for (at, value) in [(env, json!("s3cret")), (env, json!(["s3cret"]))] {
+            assert!(!shown(at, &value).to_string().contains("s3cret"));
+        }
         assert!(!shown(kind.of_field("envVars"), &json!("s3cret")).to_string().contains("s3cret"));
     }
 }

@@ -159,7 +159,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     let base = View { catalog: inputs.base, lineage: &base_lineage };
     let head = View { catalog: inputs.head, lineage: &head_lineage };
     let needs = needed::needs(inputs, base, head)?;
-    let mut builder = steps::Builder::new(inputs, head, &needs);
+    let mut builder = steps::Builder::new(inputs, base, head, &needs);
     builder.add_all()?;
     let steps::Built { steps, notes } = builder.finish();
     let mut steps = order::order(head, steps)?;
@@ -245,7 +245,13 @@ pub fn collisions_of(
     lineage: &Lineage,
 ) -> Vec<(warning::Code, Address, String)> {
     let found = warnings::collisions(View { catalog, lineage }, None);
-    found.into_iter().map(|(code, config, text, _)| (code, config, text)).collect()
+    found
+        .into_iter()
+        .map(|(code, config, what, other)| {
+            let text = format!("{what} is also that of {other}");
+            (code, config, text)
+        })
+        .collect()
 }
 
 fn side(catalog: &Catalog) -> contract::Side {

@@ -5,6 +5,7 @@ use super::needed::View;
 use super::settings::EnvSettings;
 use crate::model::day::Day;
 use crate::model::facts::Role;
+use crate::model::lineage::EdgeKind;
 use crate::model::name::ConfigType;
 use crate::model::name::Dialect;
 
@@ -44,13 +45,21 @@ fn start(view: View<'_>, index: usize) -> Option<Day> {
             let own = config.facts.reads.iter().filter(|read| {
                 read.role == Role::Source && (read.inside.is_none() || read.table.is_empty())
             });
-            own.filter_map(|read| read.start).min()
+            let said = own.filter_map(|read| read.start).min();
+            said.or_else(|| chained_start(view, index))
         }
         (ConfigType::StagingQuery, Dialect::Zip) => {
             config.facts.start.or_else(|| first_read(view, index))
         }
         _ => config.facts.start,
     }
+}
+
+/// Where the joins start that a GroupBy is chained on.
+fn chained_start(view: View<'_>, index: usize) -> Option<Day> {
+    let edges = view.lineage.upstream(index).iter();
+    let parents = edges.filter(|edge| edge.kind == EdgeKind::Chains);
+    parents.filter_map(|edge| start(view, edge.upstream)).min()
 }
 
 /// The earliest day from which anything downstream reads the table; none where a reader does not
@@ -65,6 +74,10 @@ fn first_read(view: View<'_>, index: usize) -> Option<Day> {
                 let from = start(view, reader)?.plus(-read.start_offset);
                 read.start.map_or(from, |cut_off| from.max(cut_off))
             }
+            // An upload reads its filter for the newest day alone.
+            _ if read.role == Role::KeyFilter => continue,
+            // A join reads what it bootstraps from for its own days.
+            ConfigType::Join => read.start.or_else(|| start(view, reader))?,
             _ => read.start?,
         };
         first = Some(first.map_or(from, |first| first.min(from)));

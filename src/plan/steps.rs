@@ -46,6 +46,7 @@ pub(super) struct Built {
 
 pub(super) struct Builder<'a> {
     inputs: &'a Inputs<'a>,
+    base: View<'a>,
     head: View<'a>,
     needs: &'a Needs,
     steps: Vec<Step>,
@@ -60,8 +61,13 @@ const NO_KV_UPLOAD: &str =
     "load the upload into the KV store yourself, or set `kv_upload` of the env to the command";
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(inputs: &'a Inputs<'a>, head: View<'a>, needs: &'a Needs) -> Self {
-        Self { inputs, head, needs, steps: Vec::new(), notes: Vec::new() }
+    pub(super) fn new(
+        inputs: &'a Inputs<'a>,
+        base: View<'a>,
+        head: View<'a>,
+        needs: &'a Needs,
+    ) -> Self {
+        Self { inputs, base, head, needs, steps: Vec::new(), notes: Vec::new() }
     }
 
     /// Adds the steps of every need, then those that are forced.
@@ -129,7 +135,7 @@ impl<'a> Builder<'a> {
             range: range.as_ref(),
             rewrite,
             savepoint: self.savepoint(address, need),
-            earlier: need.own && rewrite == Some(Rewrite::Fill),
+            earlier: self.starts_earlier(address),
         };
         let argv = call.argv();
         let redeployed = mode.resource == Resource::Stream && need.cause != Cause::New;
@@ -157,6 +163,12 @@ impl<'a> Builder<'a> {
             argv: argv.unwrap_or_default(),
             manual,
         });
+    }
+
+    /// Whether the table starts on an earlier day than at base.
+    fn starts_earlier(&self, address: &Address) -> bool {
+        let start = |view: View<'_>| view.config(view.index(address)?).facts.start;
+        matches!((start(self.base), start(self.head)), (Some(old), Some(new)) if new < old)
     }
 
     /// Whether there is a day to compute; notes where not, or where the first is unknown.
@@ -204,12 +216,16 @@ impl<'a> Builder<'a> {
 
     /// What the backfill does to partitions that exist; the worst field decides.
     fn rewrite(&mut self, address: &Address, need: &Need, range: Option<&Range>) -> Rewrite {
-        if need.cause == Cause::New {
+        if need.cause == Cause::New || self.has_moved(address) {
             return Rewrite::Fill;
         }
         let dialect = self.head.catalog.dialect;
         if range.is_none() || (dialect == Dialect::Zip && address.kind != ConfigType::Join) {
             return Rewrite::Overwrite;
+        }
+        if need.cause == Cause::Forced {
+            // Nothing changed: somebody wants holes filled.
+            return Rewrite::Fill;
         }
         let hits = if need.own { self.hits(address, Resource::Table) } else { Vec::new() };
         let join = address.kind == ConfigType::Join;
@@ -230,7 +246,8 @@ impl<'a> Builder<'a> {
                 told.push((Some(field.clone()), text.to_owned()));
             }
         }
-        for upstream in need.upstream.iter().filter(|it| !self.is_seen(address, it)) {
+        let unseen = |it: &&Address| !self.is_seen(address, it) && !self.is_newly_read(address, it);
+        for upstream in need.upstream.iter().filter(unseen) {
             told.push((None, format!("it reads the table of {upstream}, which changes")));
         }
         if told.is_empty() && hits.is_empty() {
@@ -241,6 +258,22 @@ impl<'a> Builder<'a> {
         }
         self.note_history(address, &told);
         Rewrite::ArchiveFirst
+    }
+
+    /// Whether the config writes to another table than at base, where nothing stands yet.
+    fn has_moved(&self, address: &Address) -> bool {
+        let table = |view: View<'a>| view.config(view.index(address)?).output_table();
+        table(self.base).is_some_and(|before| Some(before) != table(self.head))
+    }
+
+    /// Whether the config reads this producer's table from now on: its own field says so, and
+    /// counts by its own rule.
+    fn is_newly_read(&self, address: &Address, producer: &Address) -> bool {
+        let written = self.head.index(producer).and_then(|at| self.head.config(at).output_table());
+        let (Some(table), Some(at)) = (written, self.base.index(address)) else { return false };
+        let before = &self.base.config(at).facts;
+        let read = before.reads.iter().any(|read| read.table.eq_ignore_ascii_case(table));
+        !read && !before.parents.iter().any(|parent| **parent == *producer.name)
     }
 
     /// Whether a join's hash covers a change of a table that it reads: it does where the join is
@@ -312,10 +345,14 @@ impl<'a> Builder<'a> {
             }));
         }
         let upstream = if need.cause == Cause::New { &[][..] } else { &need.upstream };
-        because.extend(upstream.iter().map(|upstream| Because {
-            field: None,
-            text: "reads its table, which changes".to_owned(),
-            upstream: Some(upstream.clone()),
+        because.extend(upstream.iter().map(|upstream| {
+            let newly = self.is_newly_read(address, upstream);
+            let text = if newly {
+                "reads its table from now on"
+            } else {
+                "reads its table, which changes"
+            };
+            Because { field: None, text: text.to_owned(), upstream: Some(upstream.clone()) }
         }));
         if because.is_empty() && need.scope == Scope::Pending {
             because.push(say("was merged before and never applied".to_owned()));

@@ -13,6 +13,7 @@ use super::steps::Note;
 use super::warning::Code;
 use crate::diff::Change;
 use crate::diff::ChangeKind;
+use crate::diff::FieldChange;
 use crate::impact::Verdict;
 use crate::impact::rules::Breaks;
 use crate::impact::rules::Says;
@@ -82,10 +83,12 @@ pub(super) fn warnings(
         add(Code::ProducerRemoved, reader, None, text, vec![producer.clone()]);
     }
     let changed: BTreeSet<&Address> = inputs.changes.iter().map(|it| &it.0.address).collect();
-    for (code, config, text, other) in collisions(head, Some(&changed)) {
-        let new = [&config, &other].iter().any(|it| inputs.change(it).is_some());
-        if new {
-            add(code, &config, None, text, vec![other]);
+    for (code, config, what, other) in collisions(head, Some(&changed)) {
+        // Told of the one that changed; of two, of the later one.
+        let told = if changed.contains(&config) { (config, other) } else { (other, config) };
+        if changed.contains(&told.0) {
+            let text = format!("{what} is also that of {}", told.1);
+            add(code, &told.0, None, text, vec![told.1]);
         }
     }
     all.sort_by(|a, b| {
@@ -148,7 +151,7 @@ fn breaking(
     let lost = change.columns.lost_online.iter();
     let lost: BTreeSet<&String> = lost.filter(|it| !explained(inputs, base, change, it)).collect();
     found.extend(lost_columns(change, &lost).map(|text| (values.clone(), text)));
-    if !change.columns.new_keys.is_empty() {
+    if !change.columns.new_keys.is_empty() && !rekeyed(inputs, base, change) {
         let keys = change.columns.new_keys.join("`, `");
         found.push((values, format!("requests must name `{keys}` too")));
     }
@@ -195,12 +198,25 @@ fn lost_columns(change: &Change, lost: &BTreeSet<&String>) -> Option<String> {
 /// Whether a column that a join lost is one that an embedded GroupBy lost, which is told there.
 fn explained(inputs: &Inputs<'_>, base: View<'_>, change: &Change, column: &str) -> bool {
     let Some(index) = base.index(&change.address) else { return false };
+    if rekeyed(inputs, base, change) {
+        return true;
+    }
     let mut parts = embedded(base.config(index), PartRole::Part);
     change.address.kind == ConfigType::Join
         && parts.any(|part| {
             let lost = changed_online(inputs, base, &part.name).map(|it| &it.columns.lost_online);
             lost.is_some_and(|lost| lost.iter().any(|it| column.ends_with(&format!("_{it}"))))
         })
+}
+
+/// Whether an online GroupBy of a join has other keys, which is told there.
+fn rekeyed(inputs: &Inputs<'_>, base: View<'_>, change: &Change) -> bool {
+    let Some(index) = base.index(&change.address) else { return false };
+    let keys = |field: &FieldChange| matches!(field.path.0.first(), Some(Step::Field(name)) if name == "keyColumns");
+    embedded(base.config(index), PartRole::Part).any(|part| {
+        let changed = changed_online(inputs, base, &part.name);
+        changed.is_some_and(|it| it.fields.iter().any(keys))
+    })
 }
 
 /// What rules say beside the jobs, once per config.
@@ -241,7 +257,7 @@ fn verb(kind: ChangeKind) -> &'static str {
     }
 }
 
-/// Configs that write to one place, or run under one label: the later one, the sentence, the
+/// Configs that write to one place, or run under one label: the later one, the place, the
 /// earlier one. With `among`, those are found that one of them shares a place with.
 pub(super) fn collisions(
     view: View<'_>,
@@ -251,7 +267,7 @@ pub(super) fn collisions(
     let mut found = Vec::new();
     let mut add = |code, what: String, first: usize, other: usize| {
         let (first, other) = (&view.config(first).address, &view.config(other).address);
-        found.push((code, other.clone(), format!("{what} is also that of {first}"), first.clone()));
+        found.push((code, other.clone(), what, first.clone()));
     };
     for &(first, other) in view.lineage.same_table() {
         if has(first, Resource::Table) && has(other, Resource::Table) {
