@@ -14,6 +14,7 @@ mod repositories;
 mod rules;
 mod scenarios;
 mod support;
+mod verdicts;
 
 #[test]
 fn every_file_is_a_module() {
