@@ -17,8 +17,11 @@ use output::Output;
 
 /// Runs the program with the process's own arguments.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
     let mut output = Output::of_process();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked_or_wrong) => return ExitCode::from(tell(&asked_or_wrong, &mut output).code()),
+    };
     let outcome = match cli.command {
         Command::Plan(args) => commands::plan::run(&args, &mut output),
         Command::Diff(args) => commands::diff::run(&args, &mut output),
@@ -34,6 +37,20 @@ pub fn main() -> ExitCode {
         Exit::Error
     });
     ExitCode::from(exit.code())
+}
+
+/// Shows help to those who asked, and a mistake to those who made one. A mistake ends with 1:
+/// clap's own 2 would read as «there are changes».
+fn tell(error: &clap::Error, output: &mut Output) -> Exit {
+    let text = output.clap_text(error);
+    if error.use_stderr() {
+        output.tell(text);
+        return Exit::Error;
+    }
+    match output.answer(None, &text) {
+        Ok(()) => Exit::Done,
+        Err(_) => Exit::Error,
+    }
 }
 
 /// The command line as a value, for tests and documents.

@@ -36,6 +36,12 @@ impl Output {
         if out.is_some() { Style::default() } else { self.style }
     }
 
+    /// Help or a mistake of the command line, coloured where that is wanted.
+    pub(super) fn clap_text(&self, error: &clap::Error) -> String {
+        let text = error.render();
+        if self.style.colour { text.ansi().to_string() } else { text.to_string() }
+    }
+
     /// Writes the answer: to a file, whole or not at all, else to standard output.
     pub(super) fn answer(&mut self, out: Option<&Path>, text: &str) -> Result<(), Failure> {
         let Some(path) = out else {

@@ -148,6 +148,13 @@ impl Workspace {
     }
 
     fn note_merge_base(&mut self, request: &Request) -> Result<(), Failure> {
+        let (base, head) = (&self.pair.base, &self.pair.head);
+        if base.commit == head.commit && !request.one_commit {
+            let (base, head) = (&base.rev, &head.rev);
+            self.notes.push(format!(
+                "{base} and {head} are the same commit; name another one to compare with, as `--base HEAD~1`"
+            ));
+        }
         let Some(rev) = &request.base else { return Ok(()) };
         let tip = self.repository.revision(rev)?;
         if tip.commit != self.pair.base.commit && !request.one_commit {
@@ -377,7 +384,15 @@ fn choose_env(
     let only = (all.envs.len() == 1).then(|| all.envs.keys().next().cloned()).flatten();
     let name = request.env.clone().or(all.default_env.clone()).or(only);
     match name {
-        Some(name) if all.envs.is_empty() => Ok((Some(name), EnvSettings::default())),
+        Some(name) if all.envs.is_empty() => {
+            let usual = ["prod", "canary"].contains(&name.as_str()) || request.root.is_some();
+            if usual {
+                return Ok((Some(name), EnvSettings::default()));
+            }
+            Err(Failure::new(format!("there is no env `{name}`: {place} names none"))
+                .hint("without settings there are `prod` and, for compiled_canary, `canary`")
+                .hint(format!("add [env.NAME] to {place}, or name the root too with `--root`")))
+        }
         Some(name) => match all.envs.remove(&name) {
             Some(settings) => Ok((Some(name), settings)),
             None => Err(Failure::new(format!("{place} has no env `{name}`"))
@@ -422,7 +437,13 @@ fn find_root(
     let fits: Vec<&String> = roots.iter().filter(|root| canary(root) == wants_canary).collect();
     match (fits.as_slice(), roots.as_slice()) {
         ([root], _) => Ok((*root).clone()),
-        ([], [root]) => Ok(root.clone()),
+        ([], [root]) if request.env.is_none() => Ok(root.clone()),
+        ([], [_, ..]) => Err(Failure::new(format!(
+            "no compiled root is that of env `{}`: there is {}",
+            request.env.as_deref().unwrap_or("prod"),
+            roots.join(", ")
+        ))
+        .hint("name the root with `--root DIR`")),
         (_, []) => Err(Failure::new(format!("commit {} has no compiled root", head.commit.short()))
             .hint("compile and commit: `zipline compile` writes `compiled/`, OSS compile.py `production/`")
             .hint("or name the folder that holds group_bys/ and joins/ with `--root DIR`")),

@@ -9,6 +9,8 @@ use super::super::failure::Failure;
 use super::super::output::Output;
 use crate::plan::contract::Plan;
 use crate::plan::contract::SCHEMA_VERSION;
+use crate::plan::modes;
+use crate::plan::warning::CODES;
 
 pub(in super::super) fn run(args: &ShowArgs, output: &mut Output) -> Result<Exit, Failure> {
     let plan = read(&args.file)?;
@@ -37,10 +39,31 @@ pub(super) fn read(path: &Path) -> Result<Plan, Failure> {
         return Err(Failure::new(format!("{shown} was saved by a newer chronon-plan"))
             .hint("use the chronon-plan that made it, or plan again"));
     }
-    serde_json::from_str(&text).map_err(|error| {
+    let plan: Plan = serde_json::from_str(&text).map_err(|error| {
         let place = format!("{shown}:{}:{}", error.line(), error.column());
         let what = error.to_string();
         let what = what.rsplit_once(" at line ").map_or(what.as_str(), |split| split.0);
         Failure::new(format!("{place}: this is no saved plan: {what}")).hint(how)
-    })
+    })?;
+    match unknown_word(&plan) {
+        None => Ok(plan),
+        Some(word) => {
+            let what = format!("{shown}: this version knows no {word}");
+            Err(Failure::new(what).hint("use the chronon-plan that made it, or plan again"))
+        }
+    }
+}
+
+/// A word of a plan that only programs write, and that is none of this program's.
+fn unknown_word(plan: &Plan) -> Option<String> {
+    let digest = plan.digest.strip_prefix("sha256:").unwrap_or_default();
+    let mode = plan.steps.iter().find(|it| modes::by_name(&it.mode).is_none());
+    let known = |code: &str| CODES.iter().any(|row| row.1 == code);
+    let code = plan.warnings.iter().find(|it| !known(&it.code));
+    let side = plan.skipped_files.iter().find(|it| !["base", "head"].contains(&it.side.as_str()));
+    let hex = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    mode.map(|it| format!("mode `{}`", it.mode))
+        .or_else(|| code.map(|it| format!("warning `{}`", it.code)))
+        .or_else(|| side.map(|it| format!("side `{}`", it.side)))
+        .or_else(|| (!hex).then(|| format!("digest `{}`", plan.digest)))
 }
