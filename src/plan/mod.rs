@@ -198,8 +198,7 @@ pub fn desired(inputs: &Inputs<'_>) -> Result<BTreeMap<(Address, Resource), Desi
     let (base, head) = lineages(inputs);
     let base = View { catalog: inputs.base, lineage: &base };
     let head = View { catalog: inputs.head, lineage: &head };
-    let prints = needed::desired(inputs, base, head)?.into_iter();
-    Ok(prints.map(|(key, (whole, own))| (key, Desired { whole, own })).collect())
+    needed::desired(inputs, base, head)
 }
 
 /// Both lineages, side by side: on a large repository each takes its time.

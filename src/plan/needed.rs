@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 
+use super::Desired;
 use super::Inputs;
 use super::PlanError;
 use super::contract::Cause;
@@ -110,7 +111,7 @@ pub(super) fn desired(
     inputs: &Inputs<'_>,
     base: View<'_>,
     head: View<'_>,
-) -> Result<BTreeMap<(Address, Resource), (Fingerprint, Fingerprint)>, PlanError> {
+) -> Result<BTreeMap<(Address, Resource), Desired>, PlanError> {
     let configs = |view: View<'_>| -> BTreeSet<Address> {
         view.catalog.configs.iter().map(|it| it.address.clone()).collect()
     };
@@ -118,7 +119,7 @@ pub(super) fn desired(
     let after = Side::of(inputs, head, base, At::Head(&before), &configs(head))?;
     let kept = |key: &(Address, Resource)| head.resources(&key.0).contains(&key.1);
     let prints = after.prints.into_iter().filter(|it| kept(&it.0));
-    Ok(prints.map(|(key, print)| (key, (print.whole, print.own))).collect())
+    Ok(prints.map(|(key, Print { whole, own, .. })| (key, Desired { whole, own })).collect())
 }
 
 fn need(
