@@ -12,6 +12,8 @@ lint:
 build:
 	cargo build --release --locked
 
-# The zipline CLI is only timed beside the plan; without it that line says so.
+# The zipline CLI that `make test` installs is timed beside the plan; without it that line says so.
+ZIPLINE ?= $(wildcard target/tools/zipline-1.28.0/bin/zipline)
+
 bench: build
 	python3 bench/run.py --sizes 1000,10000,100000 $(if $(ZIPLINE),--zipline $(ZIPLINE))

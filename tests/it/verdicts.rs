@@ -143,3 +143,105 @@ fn a_collision_is_told_of_the_config_that_brings_it() {
         assert_eq!(warning["affects"], json!(["group_bys/listening.plays.listener_plays__1"]));
     }
 }
+
+/// Settings in which every argument has a value that no other has.
+const SETTINGS: &str = r#"
+[env.prod]
+program = ["uvx", "zipline"]
+artifact_prefix = "gs://artifacts"
+version = "1.28.0"
+extra_args = ["--env=prod"]
+[env.prod.mode.streaming]
+kafka_bootstrap = "kafka:9092"
+flink_state_uri = "gs://flink/state"
+online_args = ["-Za=b", "-Zc=d"]
+[env.prod.mode.upload-to-kv]
+uploader = "spark"
+additional_jars = "gs://a.jar,gs://b.jar"
+[env.prod.team.listening.mode.upload]
+version = "1.29.0"
+"#;
+
+#[test]
+fn commands_are_what_the_cli_takes() {
+    let repo = repository("zipline", "compiled");
+    let change = project().join("fixtures/zipline/changes/add-aggregation/compiled");
+    repo.copy(&change, "compiled");
+    let sql = project().join("fixtures/zipline/changes/staging-sql-changed/compiled");
+    repo.copy(&sql, "compiled");
+    repo.write("chronon-plan.toml", SETTINGS);
+    repo.commit("change");
+    let plan = plan(&repo, &[]);
+    let group_by = "compiled/group_bys/listening/plays.listener_plays__1";
+    let id = |mode: &str| format!("group_bys/listening.plays.listener_plays__1#{mode}");
+    let join = "joins/discovery.radio.radio_rank__3#backfill".to_owned();
+    let query = "staging_queries/catalog.plays.clean_plays__0#backfill".to_owned();
+    let (jars, prefix) =
+        ("--additional-jars=gs://a.jar,gs://b.jar", "--artifact-prefix=gs://artifacts");
+    let (version, last) = ("--version=1.28.0", "--env=prod");
+    let cases: [(String, &str, Vec<&str>); 6] = [
+        (
+            id("upload"),
+            group_by,
+            vec!["--mode=upload", "--ds=2026-11-21", prefix, "--version=1.29.0", last],
+        ),
+        (
+            id("upload-to-kv"),
+            group_by,
+            vec![
+                "--mode=upload-to-kv",
+                "--ds=2026-11-21",
+                prefix,
+                version,
+                jars,
+                "--uploader=spark",
+                last,
+            ],
+        ),
+        (
+            id("streaming"),
+            group_by,
+            vec![
+                "--mode=streaming",
+                prefix,
+                version,
+                "--kafka-bootstrap=kafka:9092",
+                "--flink-state-uri=gs://flink/state",
+                "--online-args=-Za=b -Zc=d",
+                "--streaming-mode=deploy",
+                "--no-savepoint",
+                last,
+            ],
+        ),
+        (id("metadata-upload"), group_by, vec!["--mode=metadata-upload", prefix, version, last]),
+        (
+            join,
+            "compiled/joins/discovery/radio.radio_rank__3",
+            vec![
+                "--mode=backfill",
+                "--start-ds=2025-07-01",
+                "--end-ds=2026-11-21",
+                prefix,
+                version,
+                last,
+            ],
+        ),
+        (
+            query,
+            CLEAN,
+            vec![
+                "--mode=backfill",
+                "--start-ds=2025-01-01",
+                "--end-ds=2026-11-21",
+                prefix,
+                version,
+                "--force-overwrite",
+                last,
+            ],
+        ),
+    ];
+    for (id, conf, rest) in cases {
+        let argv = [vec!["uvx", "zipline", "run", conf], rest].concat();
+        assert_eq!(step(&plan, &id)["argv"], json!(argv), "{id}");
+    }
+}
