@@ -162,86 +162,66 @@ additional_jars = "gs://a.jar,gs://b.jar"
 version = "1.29.0"
 "#;
 
+const PLAYS: &str = "compiled/group_bys/listening/plays.listener_plays__1";
+const RADIO: &str = "compiled/joins/discovery/radio.radio_rank__3";
+
+/// A step, its config's file, and the options that follow it, in order.
+const COMMANDS: [(&str, &str, &str); 6] = [
+    (
+        "group_bys/listening.plays.listener_plays__1#upload",
+        PLAYS,
+        "--mode=upload --ds=2026-11-21 --artifact-prefix=gs://artifacts --version=1.29.0 \
+         --env=prod",
+    ),
+    (
+        "group_bys/listening.plays.listener_plays__1#upload-to-kv",
+        PLAYS,
+        "--mode=upload-to-kv --ds=2026-11-21 --artifact-prefix=gs://artifacts --version=1.28.0 \
+         --additional-jars=gs://a.jar,gs://b.jar --uploader=spark --env=prod",
+    ),
+    (
+        "group_bys/listening.plays.listener_plays__1#streaming",
+        PLAYS,
+        "--mode=streaming --artifact-prefix=gs://artifacts --version=1.28.0 \
+         --kafka-bootstrap=kafka:9092 --flink-state-uri=gs://flink/state \
+         --online-args=-Za=b -Zc=d --streaming-mode=deploy --no-savepoint --env=prod",
+    ),
+    (
+        "group_bys/listening.plays.listener_plays__1#metadata-upload",
+        PLAYS,
+        "--mode=metadata-upload --artifact-prefix=gs://artifacts --version=1.28.0 --env=prod",
+    ),
+    (
+        "joins/discovery.radio.radio_rank__3#backfill",
+        RADIO,
+        "--mode=backfill --start-ds=2025-07-01 --end-ds=2026-11-21 \
+         --artifact-prefix=gs://artifacts --version=1.28.0 --env=prod",
+    ),
+    (
+        "staging_queries/catalog.plays.clean_plays__0#backfill",
+        CLEAN,
+        "--mode=backfill --start-ds=2025-01-01 --end-ds=2026-11-21 \
+         --artifact-prefix=gs://artifacts --version=1.28.0 --force-overwrite --env=prod",
+    ),
+];
+
+/// Each option is one word of the command: only a new `--` starts the next.
+fn options(line: &str) -> Vec<String> {
+    line.split(" --").map(|word| format!("--{}", word.trim_start_matches("--"))).collect()
+}
+
 #[test]
 fn commands_are_what_the_cli_takes() {
     let repo = repository("zipline", "compiled");
-    let change = project().join("fixtures/zipline/changes/add-aggregation/compiled");
-    repo.copy(&change, "compiled");
-    let sql = project().join("fixtures/zipline/changes/staging-sql-changed/compiled");
-    repo.copy(&sql, "compiled");
+    for change in ["add-aggregation", "staging-sql-changed"] {
+        let change = project().join("fixtures/zipline/changes").join(change).join("compiled");
+        repo.copy(&change, "compiled");
+    }
     repo.write("chronon-plan.toml", SETTINGS);
     repo.commit("change");
     let plan = plan(&repo, &[]);
-    let group_by = "compiled/group_bys/listening/plays.listener_plays__1";
-    let id = |mode: &str| format!("group_bys/listening.plays.listener_plays__1#{mode}");
-    let join = "joins/discovery.radio.radio_rank__3#backfill".to_owned();
-    let query = "staging_queries/catalog.plays.clean_plays__0#backfill".to_owned();
-    let (jars, prefix) =
-        ("--additional-jars=gs://a.jar,gs://b.jar", "--artifact-prefix=gs://artifacts");
-    let (version, last) = ("--version=1.28.0", "--env=prod");
-    let cases: [(String, &str, Vec<&str>); 6] = [
-        (
-            id("upload"),
-            group_by,
-            vec!["--mode=upload", "--ds=2026-11-21", prefix, "--version=1.29.0", last],
-        ),
-        (
-            id("upload-to-kv"),
-            group_by,
-            vec![
-                "--mode=upload-to-kv",
-                "--ds=2026-11-21",
-                prefix,
-                version,
-                jars,
-                "--uploader=spark",
-                last,
-            ],
-        ),
-        (
-            id("streaming"),
-            group_by,
-            vec![
-                "--mode=streaming",
-                prefix,
-                version,
-                "--kafka-bootstrap=kafka:9092",
-                "--flink-state-uri=gs://flink/state",
-                "--online-args=-Za=b -Zc=d",
-                "--streaming-mode=deploy",
-                "--no-savepoint",
-                last,
-            ],
-        ),
-        (id("metadata-upload"), group_by, vec!["--mode=metadata-upload", prefix, version, last]),
-        (
-            join,
-            "compiled/joins/discovery/radio.radio_rank__3",
-            vec![
-                "--mode=backfill",
-                "--start-ds=2025-07-01",
-                "--end-ds=2026-11-21",
-                prefix,
-                version,
-                last,
-            ],
-        ),
-        (
-            query,
-            CLEAN,
-            vec![
-                "--mode=backfill",
-                "--start-ds=2025-01-01",
-                "--end-ds=2026-11-21",
-                prefix,
-                version,
-                "--force-overwrite",
-                last,
-            ],
-        ),
-    ];
-    for (id, conf, rest) in cases {
-        let argv = [vec!["uvx", "zipline", "run", conf], rest].concat();
-        assert_eq!(step(&plan, &id)["argv"], json!(argv), "{id}");
+    for (id, conf, rest) in COMMANDS {
+        let argv = [["uvx", "zipline", "run", conf].map(str::to_owned).to_vec(), options(rest)];
+        assert_eq!(step(&plan, id)["argv"], json!(argv.concat()), "{id}");
     }
 }
