@@ -20,12 +20,8 @@ use crate::impact;
 use crate::impact::Verdict;
 use crate::model::catalog::Catalog;
 use crate::model::facts::Extent;
-use crate::model::ledger::Fingerprint;
 use crate::model::name::Address;
-use crate::model::name::BlobId;
 use crate::model::name::ConfigType;
-use crate::model::name::Dialect;
-use crate::model::name::RESOURCES;
 use crate::plan::OwnPrints;
 use crate::plan::StaleCopy;
 use crate::plan::settings;
@@ -34,6 +30,7 @@ use crate::plan::settings::Settings;
 use crate::render::visible;
 use crate::source;
 use crate::source::Cache;
+use crate::source::Content;
 use crate::source::Pair;
 use crate::source::Repository;
 use crate::source::Revision;
@@ -175,13 +172,10 @@ impl Workspace {
         let wanted: Vec<Wanted> = candidates.iter().map(|it| self.wanted(it)).collect();
         let dialect = self.pair.head.dialect;
         let changes = source::documents(&self.repository, &wanted, |at, before, after| {
-            let change = compare(
-                &candidates[at],
-                &wanted[at].path,
-                dialect,
-                before.as_ref(),
-                after.as_ref(),
-            );
+            let Wanted { before: old, after: new } = &wanted[at];
+            let path = new.as_ref().or(old.as_ref()).map_or("", |it| &it.path);
+            let change =
+                diff::change(&candidates[at], path, dialect, before.as_ref(), after.as_ref());
             let kind = candidates[at].address.kind;
             let verdict = impact::judge(kind, dialect, &change, before.as_ref(), after.as_ref());
             (change, verdict)
@@ -189,7 +183,7 @@ impl Workspace {
         // Another content that says the same is no change.
         let says_something =
             |it: &(Change, Verdict)| it.0.kind != ChangeKind::Modified || !it.0.fields.is_empty();
-        let own = own_prints(&candidates, &changes);
+        let own = OwnPrints::of(&candidates, &changes);
         let changes: Vec<_> = changes.into_iter().filter(says_something).collect();
         let touched: BTreeSet<&Address> = changes.iter().map(|it| &it.0.address).collect();
         let stale_copies = self.stale_copies(Some(&touched))?;
@@ -197,16 +191,11 @@ impl Workspace {
     }
 
     fn wanted(&self, candidate: &Candidate) -> Wanted {
-        let path =
-            |catalog: &Catalog, address: &Address| catalog.get(address).map(|it| it.path.clone());
-        let address = &candidate.address;
+        let content = |catalog: &Catalog, address: &Address| catalog.get(address).map(Content::of);
+        let Pair { base, head } = &self.pair;
         Wanted {
-            kind: address.kind,
-            path: path(&self.pair.head, address)
-                .or(path(&self.pair.base, address))
-                .unwrap_or_default(),
-            before: candidate.before.as_ref().map(|before| before.1),
-            after: candidate.after,
+            before: candidate.before.as_ref().and_then(|(address, _)| content(base, address)),
+            after: candidate.after.and_then(|_| content(head, &candidate.address)),
         }
     }
 
@@ -234,7 +223,8 @@ impl Workspace {
         touched: Option<&BTreeSet<&Address>>,
     ) -> Result<Vec<StaleCopy>, Failure> {
         let head = &self.pair.head;
-        let mut wanted: Vec<(Address, Address, BlobId, BlobId)> = Vec::new();
+        let mut pairs: Vec<(&Address, &Address)> = Vec::new();
+        let mut wanted: Vec<Wanted> = Vec::new();
         let group_bys = touched.map(|it| it.iter().filter(|it| it.kind == ConfigType::GroupBy));
         let group_bys: Option<BTreeSet<&str>> =
             group_bys.map(|it| it.map(|it| &*it.name).collect());
@@ -245,109 +235,25 @@ impl Workspace {
             for part in parts.filter(|part| whole || named(&part.name)) {
                 let address = Address::new(ConfigType::GroupBy, &part.name);
                 if let Some(group_by) = head.get(&address) {
-                    wanted.push((join.address.clone(), address, join.blob, group_by.blob));
+                    pairs.push((&join.address, &group_by.address));
+                    let (join, group_by) = (Content::of(join), Content::of(group_by));
+                    wanted.push(Wanted { before: Some(join), after: Some(group_by) });
                 }
             }
         }
-        let both: Vec<Wanted> = wanted
-            .iter()
-            .flat_map(|it| [(ConfigType::Join, it.2), (ConfigType::GroupBy, it.3)])
-            .map(|(kind, blob)| Wanted {
-                kind,
-                path: String::new(),
-                before: None,
-                after: Some(blob),
-            })
-            .collect();
-        let documents = source::documents(&self.repository, &both, |_, _, document| document)?;
-        let mut stale: BTreeSet<StaleCopy> = BTreeSet::new();
-        for ((join, group_by, ..), pair) in wanted.into_iter().zip(documents.chunks(2)) {
-            let [Some(document), Some(original)] = pair else { continue };
-            for copy in copies(document, &group_by.name) {
-                let fields = differing(head.dialect, copy, original);
-                if !fields.is_empty() {
-                    stale.insert(StaleCopy {
-                        join: join.clone(),
-                        group_by: group_by.clone(),
-                        fields,
-                    });
-                }
-            }
-        }
+        let stale = source::documents(&self.repository, &wanted, |at, document, original| {
+            let (join, group_by) = pairs[at];
+            let (document, original) = (document?, original?);
+            let copies = diff::copies(head.dialect, &document, &group_by.name, &original);
+            let stale = copies
+                .into_iter()
+                .filter(|fields| !fields.is_empty())
+                .map(|fields| StaleCopy { join: join.clone(), group_by: group_by.clone(), fields });
+            Some(stale.collect::<Vec<_>>())
+        })?;
+        let stale: BTreeSet<StaleCopy> = stale.into_iter().flatten().flatten().collect();
         Ok(stale.into_iter().collect())
     }
-}
-
-/// The copies of a GroupBy directly in a Join.
-fn copies<'a>(join: &'a Value, name: &str) -> Vec<&'a Value> {
-    let list =
-        |pointer: &str| join.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
-    let parts =
-        list("/joinParts").chain(list("/labelPart/labels")).filter_map(|part| part.get("groupBy"));
-    let external =
-        list("/onlineExternalParts").filter_map(|it| it.pointer("/source/offlineGroupBy"));
-    let named =
-        |copy: &&Value| copy.pointer("/metaData/name").and_then(Value::as_str) == Some(name);
-    parts.chain(external).filter(named).collect()
-}
-
-/// The fields in which a copy differs from its original, metadata of any depth set aside.
-fn differing(dialect: Dialect, copy: &Value, original: &Value) -> Vec<String> {
-    let fields = diff::fields(ConfigType::GroupBy, dialect, original, copy);
-    let counts = |field: &&diff::FieldChange| {
-        let metadata = |step: &crate::model::path::Step| matches!(step, crate::model::path::Step::Field(name) if name == "metaData");
-        !field.path.0.iter().any(metadata)
-    };
-    fields.iter().filter(counts).map(|field| field.path.to_string()).collect()
-}
-
-fn compare(
-    candidate: &Candidate,
-    path: &str,
-    dialect: Dialect,
-    before: Option<&Value>,
-    after: Option<&Value>,
-) -> Change {
-    let kind = candidate.address.kind;
-    let mut fields = match (before, after) {
-        (Some(before), Some(after)) => diff::fields(kind, dialect, before, after),
-        _ => Vec::new(),
-    };
-    if candidate.kind != ChangeKind::Modified {
-        // Another name is what a rename and a version bump are.
-        let named = ["metaData.name", "metaData.version"];
-        fields.retain(|field| !named.contains(&field.path.to_string().as_str()));
-    }
-    let renamed =
-        candidate.before.as_ref().map(|it| &it.0).filter(|from| **from != candidate.address);
-    Change {
-        address: candidate.address.clone(),
-        from: renamed.cloned(),
-        path: path.to_owned(),
-        kind: candidate.kind,
-        fields,
-        columns: diff::columns(kind, dialect, before, after),
-    }
-}
-
-/// Fingerprints to compare base with head by. Nothing is recorded, so only whether one differs
-/// matters, and that is what rules say: a fingerprint changes exactly when one of them counts.
-fn own_prints(candidates: &[Candidate], changes: &[(Change, Verdict)]) -> OwnPrints {
-    let mut own = OwnPrints::default();
-    for (candidate, (_, verdict)) in candidates.iter().zip(changes) {
-        for (resource, _) in RESOURCES {
-            let before = candidate.before.as_ref();
-            if let Some((address, blob)) = before {
-                own.base.insert((address.clone(), resource), Fingerprint::stand_in(*blob));
-            }
-            let same = before.filter(|_| !verdict.counts_for(resource)).map(|it| it.1);
-            if let Some(blob) = same.or(candidate.after) {
-                let key = (candidate.address.clone(), resource);
-                own.head.insert(key, Fingerprint::stand_in(blob));
-            }
-        }
-    }
-    own
 }
 
 fn read_settings(

@@ -6,10 +6,12 @@
 //! bumps recognised, feature columns listed.
 
 mod columns;
+mod copies;
 mod fields;
 
 pub use columns::ColumnChanges;
 pub use columns::columns;
+pub use copies::copies;
 pub use fields::FieldChange;
 pub use fields::changed_leaves;
 pub use fields::fields;
@@ -22,6 +24,7 @@ use serde_json::Value;
 use crate::model::catalog::Catalog;
 use crate::model::name::Address;
 use crate::model::name::BlobId;
+use crate::model::name::Dialect;
 use crate::model::name::split_version;
 
 /// What happened to a config.
@@ -150,6 +153,36 @@ pub fn pair_renames(candidates: &mut Vec<Candidate>, definitions: &BTreeMap<Addr
         }
     }
     candidates.retain(|it| it.kind != ChangeKind::Removed || !taken.contains(&it.address));
+}
+
+/// The change of a candidate, given the documents it has: at base and at head.
+pub fn change(
+    candidate: &Candidate,
+    path: &str,
+    dialect: Dialect,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) -> Change {
+    let kind = candidate.address.kind;
+    let mut differing = match (before, after) {
+        (Some(before), Some(after)) => fields(kind, dialect, before, after),
+        _ => Vec::new(),
+    };
+    if candidate.kind != ChangeKind::Modified {
+        // Another name is what a rename and a version bump are.
+        let named = ["metaData.name", "metaData.version"];
+        differing.retain(|field| !named.contains(&field.path.to_string().as_str()));
+    }
+    let renamed =
+        candidate.before.as_ref().map(|it| &it.0).filter(|from| **from != candidate.address);
+    Change {
+        address: candidate.address.clone(),
+        from: renamed.cloned(),
+        path: path.to_owned(),
+        kind: candidate.kind,
+        fields: differing,
+        columns: columns(kind, dialect, before, after),
+    }
 }
 
 /// What a config defines, apart from its own name and bookkeeping: equal definitions under two

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 
+use crate::diff::Candidate;
 use crate::diff::Change;
 use crate::diff::ChangeKind;
 use crate::impact::Verdict;
@@ -29,6 +30,7 @@ use crate::model::lineage::Lineage;
 use crate::model::name::Address;
 use crate::model::name::ConfigType;
 use crate::model::name::Dialect;
+use crate::model::name::RESOURCES;
 use crate::model::name::Resource;
 use contract::Plan;
 use needed::View;
@@ -45,6 +47,13 @@ pub struct StaleCopy {
     pub fields: Vec<String>,
 }
 
+impl StaleCopy {
+    /// What is the matter, in a sentence about the Join.
+    pub fn text(&self) -> String {
+        format!("its copy of {} differs in {}: recompile", self.group_by, self.fields.join(", "))
+    }
+}
+
 /// Fingerprints of configs alone, for each side.
 #[derive(Clone, Debug, Default)]
 pub struct OwnPrints {
@@ -52,6 +61,29 @@ pub struct OwnPrints {
     pub base: HashMap<(Address, Resource), Fingerprint>,
     /// At head.
     pub head: HashMap<(Address, Resource), Fingerprint>,
+}
+
+impl OwnPrints {
+    /// Fingerprints to compare base with head by. Where nothing is recorded, only whether one
+    /// differs matters, and that is what rules say: a fingerprint changes exactly when one of
+    /// them counts.
+    pub fn of(candidates: &[Candidate], changes: &[(Change, Verdict)]) -> Self {
+        let mut own = Self::default();
+        for (candidate, (_, verdict)) in candidates.iter().zip(changes) {
+            for (resource, _) in RESOURCES {
+                let before = candidate.before.as_ref();
+                if let Some((address, blob)) = before {
+                    own.base.insert((address.clone(), resource), Fingerprint::stand_in(*blob));
+                }
+                let same = before.filter(|_| !verdict.counts_for(resource)).map(|it| it.1);
+                if let Some(blob) = same.or(candidate.after) {
+                    let key = (candidate.address.clone(), resource);
+                    own.head.insert(key, Fingerprint::stand_in(blob));
+                }
+            }
+        }
+        own
+    }
 }
 
 /// A fingerprint that head asks for.

@@ -71,12 +71,7 @@ pub(super) fn warnings(
         }
     }
     for copy in inputs.stale_copies {
-        let text = format!(
-            "its copy of {} differs in {}: recompile",
-            copy.group_by,
-            copy.fields.join(", ")
-        );
-        add(Code::EmbeddedCopyDiffers, &copy.join, None, text, vec![copy.group_by.clone()]);
+        add(Code::EmbeddedCopyDiffers, &copy.join, None, copy.text(), vec![copy.group_by.clone()]);
     }
     for (reader, producer, table) in &needs.abandoned {
         let text = format!("reads `{table}`, which {producer} no longer writes: it stays as it is");

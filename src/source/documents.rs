@@ -11,25 +11,40 @@ use super::Repository;
 use super::SourceError;
 use super::blobs;
 use super::catalogs::plain;
+use crate::model::catalog::Config;
 use crate::model::document::normalise;
 use crate::model::name::BlobId;
 use crate::model::name::ConfigType;
 
-/// The two sides of one config.
+/// One file's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Its type.
+pub struct Content {
+    /// The type of the config that it is.
     pub kind: ConfigType,
-    /// Its file, for messages.
+    /// The file, for messages.
     pub path: String,
-    /// Its content at base.
-    pub before: Option<BlobId>,
-    /// Its content at head.
-    pub after: Option<BlobId>,
+    /// What git knows it by.
+    pub blob: BlobId,
 }
 
-/// Reads both sides of each config in their normal form and hands them to `each`; gives back what
-/// it made of them, in the order of `wanted`.
+impl Content {
+    /// The content of a config.
+    pub fn of(config: &Config) -> Self {
+        Self { kind: config.address.kind, path: config.path.clone(), blob: config.blob }
+    }
+}
+
+/// Two documents to look at side by side, either of which may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// One of them, base's where it is about commits.
+    pub before: Option<Content>,
+    /// The other.
+    pub after: Option<Content>,
+}
+
+/// Reads both documents of each pair in their normal form and hands them to `each`; gives back
+/// what it made of them, in the order of `wanted`.
 ///
 /// # Errors
 /// Where a blob is missing or holds what no parser takes.
@@ -40,23 +55,23 @@ pub fn documents<T: Send>(
 ) -> Result<Vec<T>, SourceError> {
     let order: Vec<usize> = (0..wanted.len()).collect();
     let made = blobs::on_all_cores(&repository.git, &order, 8, |odb, at| {
-        let side =
-            |blob: Option<BlobId>| blob.map(|blob| document(odb, &wanted[at], blob)).transpose();
-        let both = side(wanted[at].before).and_then(|before| Ok((before, side(wanted[at].after)?)));
+        let Wanted { before, after } = &wanted[at];
+        let read = |side: &Option<Content>| side.as_ref().map(|it| document(odb, it)).transpose();
+        let both = read(before).and_then(|before| Ok((before, read(after)?)));
         Some(both.map(|(before, after)| each(at, before, after)))
     })?;
     made.into_iter().flatten().collect()
 }
 
-fn document(odb: &Odb<'_>, wanted: &Wanted, id: BlobId) -> Result<Value, SourceError> {
-    let path = || wanted.path.clone();
-    let blob =
-        blobs::blob(odb, id).ok_or_else(|| SourceError::MissingBlobs { count: 1, path: path() })?;
+fn document(odb: &Odb<'_>, content: &Content) -> Result<Value, SourceError> {
+    let path = || content.path.clone();
+    let blob = blobs::blob(odb, content.blob)
+        .ok_or_else(|| SourceError::MissingBlobs { count: 1, path: path() })?;
     let value = serde_json::from_slice(blob.data()).map_err(|error| SourceError::Document {
         path: path(),
         line: error.line(),
         column: error.column(),
         what: plain(&error),
     })?;
-    Ok(normalise(wanted.kind, value))
+    Ok(normalise(content.kind, value))
 }

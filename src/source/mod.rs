@@ -15,6 +15,7 @@ pub use cache::Cache;
 pub use catalogs::Pair;
 pub use catalogs::Sides;
 pub use catalogs::catalogs;
+pub use documents::Content;
 pub use documents::Wanted;
 pub use documents::documents;
 pub use example::ExampleCommit;

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chronon_plan::diff;
 use chronon_plan::diff::Change;
 use chronon_plan::impact;
 use chronon_plan::impact::Verdict;
+use chronon_plan::model::catalog::Catalog;
+use chronon_plan::model::catalog::Config;
 use chronon_plan::model::facts::Extent;
 use chronon_plan::model::ledger::Applied;
 use chronon_plan::model::ledger::FINGERPRINT_VERSION;
@@ -21,6 +24,7 @@ use chronon_plan::plan::contract::Scope;
 use chronon_plan::plan::settings::EnvSettings;
 use chronon_plan::source;
 use chronon_plan::source::Cache;
+use chronon_plan::source::Content;
 use chronon_plan::source::Pair;
 use chronon_plan::source::Repository;
 use chronon_plan::source::Sides;
@@ -45,38 +49,27 @@ impl Case {
         let pair = source::catalogs(&repository, &sides, &Cache::off()).unwrap();
         let dialect = pair.head.dialect;
         let candidates = diff::candidates(&pair.base, &pair.head);
-        let wanted = |kind, before, after| Wanted { kind, path: String::new(), before, after };
+        let content = |catalog: &Catalog, address| catalog.get(address).map(Content::of);
         let differing: Vec<Wanted> = candidates
             .iter()
-            .map(|it| wanted(it.address.kind, it.before.as_ref().map(|it| it.1), it.after))
+            .map(|it| Wanted {
+                before: content(&pair.base, &it.address),
+                after: content(&pair.head, &it.address),
+            })
             .collect();
         let changes = source::documents(&repository, &differing, |at, before, after| {
-            let candidate = &candidates[at];
-            let kind = candidate.address.kind;
-            let fields = match (&before, &after) {
-                (Some(before), Some(after)) => diff::fields(kind, dialect, before, after),
-                _ => Vec::new(),
-            };
-            let change = Change {
-                address: candidate.address.clone(),
-                from: None,
-                path: String::new(),
-                kind: candidate.kind,
-                fields,
-                columns: diff::columns(kind, dialect, before.as_ref(), after.as_ref()),
-            };
-            let verdict = impact::judge(kind, dialect, &change, before.as_ref(), after.as_ref());
+            let (before, after) = (before.as_ref(), after.as_ref());
+            let change = diff::change(&candidates[at], "", dialect, before, after);
+            let kind = candidates[at].address.kind;
+            let verdict = impact::judge(kind, dialect, &change, before, after);
             (change, verdict)
         });
         let mut own = OwnPrints::default();
         for (catalog, side) in [(&pair.base, &mut own.base), (&pair.head, &mut own.head)] {
-            let all: Vec<Wanted> = catalog
-                .configs
-                .iter()
-                .map(|it| wanted(it.address.kind, None, Some(it.blob)))
-                .collect();
+            let wanted = |it: &Arc<Config>| Wanted { before: None, after: Some(Content::of(it)) };
+            let all: Vec<Wanted> = catalog.configs.iter().map(wanted).collect();
             let prints = source::documents(&repository, &all, |at, _, document| {
-                impact::own_all(all[at].kind, &document.unwrap())
+                impact::own_all(catalog.configs[at].address.kind, &document.unwrap())
             });
             for (config, prints) in catalog.configs.iter().zip(prints.unwrap()) {
                 side.extend(prints.into_iter().map(|it| ((config.address.clone(), it.0), it.1)));

@@ -18,6 +18,7 @@ use crate::model::lineage::Lineage;
 use crate::plan;
 use crate::render::visible;
 use crate::source;
+use crate::source::Content;
 use crate::source::Wanted;
 
 /// What was found in a commit.
@@ -99,11 +100,7 @@ fn find(workspace: &Workspace) -> Result<Findings, Failure> {
         findings.push(Finding { severity, code, path, line: 0, column: 0, text });
     };
     for copy in workspace.stale_copies(None)? {
-        let text = format!(
-            "its copy of {} differs in {}: recompile",
-            copy.group_by,
-            copy.fields.join(", ")
-        );
+        let text = copy.text();
         let config = head.get(&copy.join);
         config
             .iter()
@@ -141,15 +138,11 @@ fn unknowns(workspace: &Workspace) -> Result<Vec<(usize, String, String)>, Failu
     let wanted: Vec<Wanted> = head
         .configs
         .iter()
-        .map(|it| Wanted {
-            kind: it.address.kind,
-            path: it.path.clone(),
-            before: None,
-            after: Some(it.blob),
-        })
+        .map(|it| Wanted { before: None, after: Some(Content::of(it)) })
         .collect();
     let found = source::documents(&workspace.repository, &wanted, |at, _, document| {
-        let found = document.map(|it| impact::unknowns(wanted[at].kind, head.dialect, &it));
+        let found =
+            document.map(|it| impact::unknowns(head.configs[at].address.kind, head.dialect, &it));
         let found = found.unwrap_or_default().into_iter();
         found.map(|(path, what)| (at, path.to_string(), what)).collect::<Vec<_>>()
     })?;
