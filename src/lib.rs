@@ -20,4 +20,8 @@ pub mod plan;
 
 pub mod render;
 
+pub mod state;
+
+pub mod apply;
+
 pub mod cli;

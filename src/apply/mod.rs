@@ -1,0 +1,3 @@
+//! A plan to jobs that ran: in order, side by side, journaled, and resumed where they stopped.
+
+pub mod runner;
