@@ -1,3 +1,7 @@
 //! A plan to jobs that ran: in order, side by side, journaled, and resumed where they stopped.
 
+pub mod board;
+pub mod engine;
+pub mod progress;
 pub mod runner;
+pub mod work;

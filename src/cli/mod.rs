@@ -1,6 +1,7 @@
 //! The process: arguments, environment, clock, streams, exit code.
 
 mod args;
+mod basis;
 mod commands;
 pub mod failure;
 mod output;

@@ -1,6 +1,7 @@
 //! What has been applied, as a value. Keeping it is somebody else's work.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use super::day::Day;
 use super::name::Address;
@@ -28,13 +29,28 @@ impl Fingerprint {
 
 impl std::fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut text = [0; 64];
+        super::name::hex(&self.0, &mut text);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
 impl std::fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Fingerprint({self})")
+    }
+}
+
+/// Why a text is not a fingerprint.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a fingerprint: 64 digits of lower-case hex")]
+pub struct BadFingerprint(String);
+
+impl FromStr for Fingerprint {
+    type Err = BadFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, BadFingerprint> {
+        super::name::unhex(text).map(Self).ok_or_else(|| BadFingerprint(text.to_owned()))
     }
 }
 
@@ -45,6 +61,9 @@ pub struct Applied {
     pub fingerprint: Fingerprint,
     /// The part of it that the config alone accounts for.
     pub own: Fingerprint,
+    /// The tables that it was computed from, each with the fingerprint that is part of this one's;
+    /// sorted.
+    pub upstream: Vec<(Address, Fingerprint)>,
     /// The rules it was computed under.
     pub version: u32,
     /// The commit that was applied.
@@ -55,6 +74,21 @@ pub struct Applied {
     pub blob: BlobId,
     /// The days that were computed, where the resource has days.
     pub range: Option<(Day, Day)>,
+    /// The run that applied it; `adopt` for what was recorded without one.
+    pub run: String,
+    /// The last job that brought it about, by the name the cluster knows it by.
+    pub job: Option<String>,
+    /// When, in UTC, as RFC 3339.
+    pub at: String,
+}
+
+/// The write of a ledger that another one follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// Its serial.
+    pub serial: u64,
+    /// `sha256:` and a hash of its bytes.
+    pub digest: String,
 }
 
 /// What has been applied to an env.
@@ -62,8 +96,38 @@ pub struct Applied {
 pub struct Ledger {
     /// Which history of ledgers this one belongs to.
     pub lineage: String,
-    /// How many writes it has seen.
+    /// Which write it is: grows with every one, by more than one where a write was given up.
     pub serial: u64,
+    /// The write before this one; none for the first.
+    pub parent: Option<Parent>,
+    /// The last commit that an apply began to bring about, whether or not it got to the end.
+    pub commit: Option<CommitId>,
     /// Every resource that was ever applied and not forgotten.
     pub applied: BTreeMap<(Address, Resource), Applied>,
+}
+
+impl Ledger {
+    /// The resources of a config, in order.
+    pub fn of<'a>(
+        &'a self,
+        address: &'a Address,
+    ) -> impl Iterator<Item = (Resource, &'a Applied)> + 'a {
+        let from = (address.clone(), super::name::RESOURCES[0].0);
+        let range = self.applied.range(from..).take_while(move |it| it.0.0 == *address);
+        range.map(|(key, applied)| (key.1, applied))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_round_trip_and_anything_else_is_refused() {
+        let print = Fingerprint([0xa7; 32]);
+        assert_eq!(print.to_string().parse::<Fingerprint>().unwrap(), print);
+        for bad in ["", "a7", &"g".repeat(64), &"A".repeat(64), &"é".repeat(32)] {
+            assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
+        }
+    }
 }

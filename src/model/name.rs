@@ -150,6 +150,11 @@ impl Resource {
     pub fn name(self) -> &'static str {
         RESOURCES[self as usize].1
     }
+
+    /// The resource of this name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        RESOURCES.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
 }
 
 /// A git commit id, in hex.
@@ -175,8 +180,49 @@ pub struct BlobId(pub [u8; 20]);
 
 impl fmt::Display for BlobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut text = [0; 40];
+        hex(&self.0, &mut text);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
+}
+
+/// Why a text is not a blob id.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a blob id: 40 digits of lower-case hex")]
+pub struct BadBlobId(String);
+
+impl FromStr for BlobId {
+    type Err = BadBlobId;
+
+    fn from_str(text: &str) -> Result<Self, BadBlobId> {
+        unhex(text).map(Self).ok_or_else(|| BadBlobId(text.to_owned()))
+    }
+}
+
+/// Writes bytes as hex, two digits each: a ledger holds hundreds of thousands.
+pub(super) fn hex(bytes: &[u8], text: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, digits) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+        digits[0] = DIGITS[usize::from(byte >> 4)];
+        digits[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
+/// Reads as many bytes as are asked for; none where the text is anything else.
+pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; N];
+    if text.len() != 2 * N {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
 }
 
 impl fmt::Debug for BlobId {

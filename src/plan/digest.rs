@@ -14,6 +14,8 @@ use sha2::Sha256;
 use super::Inputs;
 use super::contract::Plan;
 use super::contract::Step;
+use crate::diff::FieldChange;
+use crate::model::name::Resource;
 
 pub(super) fn digest(inputs: &Inputs<'_>, plan: &Plan) -> String {
     let steps: Vec<Value> = plan.steps.iter().map(|step| covered(inputs, plan, step)).collect();
@@ -44,7 +46,8 @@ fn covered(inputs: &Inputs<'_>, plan: &Plan, step: &Step) -> Value {
             .and_then(|it| it.fields.iter().find(|f| Some(&f.path) == because.field.as_ref()));
         let file = inputs.head.get(&step.config).map(|config| config.blob.to_string());
         let file = file.filter(|_| field.is_some_and(|field| field.hidden));
-        let values = field.map(|field| json!([field.before, field.after]));
+        let values = earlier_values(inputs, step, because.field.as_deref())
+            .or_else(|| field.map(|field| json!([field.before, field.after])));
         json!([because.field, because.upstream, values, file])
     };
     let because: Vec<Value> = step.because.iter().map(reason).collect();
@@ -64,4 +67,13 @@ fn covered(inputs: &Inputs<'_>, plan: &Plan, step: &Step) -> Value {
         "argv": argv,
         "manual": step.manual,
     })
+}
+
+/// The values of a field where the step's resource was applied from another commit than base.
+fn earlier_values(inputs: &Inputs<'_>, step: &Step, field: Option<&str>) -> Option<Value> {
+    let resource = Resource::by_name(&step.resource)?;
+    let (change, _) = inputs.earlier(&step.config, resource)?.change.as_ref()?;
+    let named = |it: &&FieldChange| Some(it.path.to_string().as_str()) == field;
+    let found = change.fields.iter().find(named).filter(|it| !it.is_hidden())?;
+    Some(json!([found.before(), found.after()]))
 }

@@ -10,8 +10,11 @@ mod orphans;
 mod range;
 pub mod settings;
 mod steps;
+mod upgrade;
 pub mod warning;
 mod warnings;
+
+pub use upgrade::upgraded;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -22,12 +25,14 @@ use crate::diff::Change;
 use crate::diff::ChangeKind;
 use crate::impact::Verdict;
 use crate::model::catalog::Catalog;
+use crate::model::catalog::Config;
 use crate::model::catalog::OtherFile;
 use crate::model::day::Day;
 use crate::model::ledger::Fingerprint;
 use crate::model::ledger::Ledger;
 use crate::model::lineage::Lineage;
 use crate::model::name::Address;
+use crate::model::name::BlobId;
 use crate::model::name::ConfigType;
 use crate::model::name::Dialect;
 use crate::model::name::RESOURCES;
@@ -87,12 +92,44 @@ impl OwnPrints {
 }
 
 /// A fingerprint that head asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
     /// Upstream tables included.
     pub whole: Fingerprint,
     /// The part that the config alone accounts for.
     pub own: Fingerprint,
+    /// The tables that are part of it, each with its fingerprint; sorted.
+    pub upstream: Vec<(Address, Fingerprint)>,
+}
+
+/// A config as it was applied, where that is not what it is at base, and what head changes of it.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    /// The config as it was applied.
+    pub config: Config,
+    /// What differs at head, and what that means; none where head has no such config.
+    pub change: Option<(Change, Verdict)>,
+}
+
+/// The lineages of both sides.
+#[derive(Clone, Debug)]
+pub struct Lineages {
+    /// That of base.
+    pub base: Lineage,
+    /// That of head.
+    pub head: Lineage,
+}
+
+impl Lineages {
+    /// Both, side by side: on a large repository each takes its time.
+    pub fn of(base: &Catalog, head: &Catalog) -> Self {
+        std::thread::scope(|scope| {
+            let base = scope.spawn(|| Lineage::of(base));
+            let head = Lineage::of(head);
+            let base = base.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Self { base, head }
+        })
+    }
 }
 
 /// What the user asked for beside the commits.
@@ -113,10 +150,14 @@ pub struct Inputs<'a> {
     pub base: &'a Catalog,
     /// What is planned.
     pub head: &'a Catalog,
+    /// Who reads whom, on both sides.
+    pub lineages: &'a Lineages,
     /// The configs that differ, sorted, each with what that means.
     pub changes: &'a [(Change, Verdict)],
-    /// The fingerprints of all changed configs; of all configs where there is a ledger.
+    /// The fingerprints of all changed configs; where there is a ledger, of all [`unrecorded`].
     pub own: &'a OwnPrints,
+    /// Configs as they were applied, where that is neither what they are at head nor at base.
+    pub earlier: &'a BTreeMap<(Address, BlobId), Earlier>,
     /// Copies that are stale at head, of or in configs that differ.
     pub stale_copies: &'a [StaleCopy],
     /// What was applied; none where base counts as applied.
@@ -144,6 +185,26 @@ impl Inputs<'_> {
     fn change(&self, address: &Address) -> Option<&(Change, Verdict)> {
         let at = self.changes.binary_search_by(|it| it.0.address.cmp(address)).ok()?;
         Some(&self.changes[at])
+    }
+
+    /// The config that a resource was applied from, where it is not that of base.
+    fn earlier(&self, address: &Address, resource: Resource) -> Option<&Earlier> {
+        let applied = self.ledger?.applied.get(&(address.clone(), resource))?;
+        self.earlier.get(&(address.clone(), applied.blob))
+    }
+
+    /// What head changes of what a resource was applied from.
+    fn change_of(&self, address: &Address, resource: Resource) -> Option<&(Change, Verdict)> {
+        match self.earlier(address, resource) {
+            Some(earlier) => earlier.change.as_ref(),
+            None => self.change(address),
+        }
+    }
+
+    fn views(&self) -> (View<'_>, View<'_>) {
+        let base = View { catalog: self.base, lineage: &self.lineages.base };
+        let head = View { catalog: self.head, lineage: &self.lineages.head };
+        (base, head)
     }
 }
 
@@ -187,9 +248,7 @@ fn list(configs: &[Address]) -> String {
 /// # Errors
 /// Where configs read each other's tables in a cycle, or an option names what is not there.
 pub fn build(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
-    let (base_lineage, head_lineage) = lineages(inputs);
-    let base = View { catalog: inputs.base, lineage: &base_lineage };
-    let head = View { catalog: inputs.head, lineage: &head_lineage };
+    let (base, head) = inputs.views();
     let needs = needed::needs(inputs, base, head)?;
     let mut builder = steps::Builder::new(inputs, base, head, &needs);
     builder.add_all()?;
@@ -227,19 +286,14 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
 /// # Errors
 /// Where configs read each other's tables in a cycle.
 pub fn desired(inputs: &Inputs<'_>) -> Result<BTreeMap<(Address, Resource), Desired>, PlanError> {
-    let (base, head) = lineages(inputs);
-    let base = View { catalog: inputs.base, lineage: &base };
-    let head = View { catalog: inputs.head, lineage: &head };
+    let (base, head) = inputs.views();
     needed::desired(inputs, base, head)
 }
 
-/// Both lineages, side by side: on a large repository each takes its time.
-fn lineages(inputs: &Inputs<'_>) -> (Lineage, Lineage) {
-    std::thread::scope(|scope| {
-        let base = scope.spawn(|| Lineage::of(inputs.base));
-        let head = Lineage::of(inputs.head);
-        (base.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), head)
-    })
+/// The configs of a commit whose own fingerprints a ledger does not hold: to plan against it,
+/// somebody must compute them from their files. Indices into the catalog.
+pub fn unrecorded(catalog: &Catalog, lineage: &Lineage, ledger: Option<&Ledger>) -> Vec<usize> {
+    needed::unrecorded(View { catalog, lineage }, ledger)
 }
 
 /// Leaves the steps of targets and what they wait for.

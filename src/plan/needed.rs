@@ -19,8 +19,10 @@ use crate::impact;
 use crate::model::catalog::Catalog;
 use crate::model::catalog::Config;
 use crate::model::facts::Role;
+use crate::model::ledger::Applied;
 use crate::model::ledger::FINGERPRINT_VERSION;
 use crate::model::ledger::Fingerprint;
+use crate::model::ledger::Ledger;
 use crate::model::lineage::Edge;
 use crate::model::lineage::EdgeKind;
 use crate::model::lineage::Lineage;
@@ -119,7 +121,8 @@ pub(super) fn desired(
     let after = Side::of(inputs, head, base, At::Head(&before), &configs(head))?;
     let kept = |key: &(Address, Resource)| head.resources(&key.0).contains(&key.1);
     let prints = after.prints.into_iter().filter(|it| kept(&it.0));
-    Ok(prints.map(|(key, Print { whole, own, .. })| (key, Desired { whole, own })).collect())
+    let desired = |Print { whole, own, upstream }| Desired { whole, own, upstream };
+    Ok(prints.map(|(key, print)| (key, desired(print))).collect())
 }
 
 fn need(
@@ -132,30 +135,27 @@ fn need(
     let desired = after.print(key);
     let at_base = base.resources(&key.0).contains(&key.1).then(|| before.print(key));
     let applied = match inputs.ledger {
-        None => at_base.as_ref().map(|print| (print.whole, print.own)),
+        None => at_base.clone(),
         Some(ledger) => match ledger.applied.get(key) {
             Some(applied) if applied.version != FINGERPRINT_VERSION => {
                 return Err(PlanError::LedgerVersion { version: applied.version });
             }
-            other => other.map(|applied| (applied.fingerprint, applied.own)),
+            other => other.map(Print::of),
         },
     };
-    if applied.is_some_and(|applied| applied.0 == desired.whole) {
+    if applied.as_ref().is_some_and(|applied| applied.whole == desired.whole) {
         return Ok(None);
     }
     let scope = match &at_base {
         Some(print) if print.whole == desired.whole => Scope::Pending,
         _ => Scope::Change,
     };
-    let own = applied.is_some_and(|applied| applied.1 != desired.own);
-    let base_tables = at_base.iter().flat_map(|print| print.upstream.iter()).collect::<Vec<_>>();
-    let was = |address: &Address| match inputs.ledger {
-        None => base_tables.iter().find(|it| it.0 == *address).map(|it| it.1),
-        Some(ledger) => {
-            ledger.applied.get(&(address.clone(), Resource::Table)).map(|it| it.fingerprint)
-        }
+    let own = applied.as_ref().is_some_and(|applied| applied.own != desired.own);
+    // What the table was when it was read, not what it has become since.
+    let was = |table: &(Address, Fingerprint)| {
+        applied.as_ref().is_some_and(|applied| applied.upstream.contains(table))
     };
-    let changed = desired.upstream.iter().filter(|it| was(&it.0) != Some(it.1));
+    let changed = desired.upstream.iter().filter(|table| !was(table));
     let upstream: Vec<Address> = changed.map(|it| it.0.clone()).collect();
     let cause = match applied {
         None => Cause::New,
@@ -205,6 +205,14 @@ struct Print {
     upstream: Vec<(Address, Fingerprint)>,
 }
 
+impl Print {
+    /// The fingerprint that a ledger holds.
+    fn of(applied: &Applied) -> Self {
+        let Applied { fingerprint: whole, own, ref upstream, .. } = *applied;
+        Self { whole, own, upstream: upstream.clone() }
+    }
+}
+
 /// Which side fingerprints are computed for.
 #[derive(Clone, Copy)]
 enum At<'a> {
@@ -222,7 +230,32 @@ struct Side {
 /// one even where it says the same; else formatting would read as a change.
 fn own(inputs: &Inputs<'_>, at: At<'_>, config: &Config, resource: Resource) -> Fingerprint {
     let print = inputs.own(&config.address, matches!(at, At::Head(_)), resource);
-    print.unwrap_or_else(|| Fingerprint::stand_in(config.blob))
+    print
+        .or_else(|| recorded(inputs.ledger?, config, resource))
+        .unwrap_or_else(|| Fingerprint::stand_in(config.blob))
+}
+
+/// What a ledger says of the very file that this config is.
+fn recorded(ledger: &Ledger, config: &Config, resource: Resource) -> Option<Fingerprint> {
+    let applied = ledger.applied.get(&(config.address.clone(), resource))?;
+    let same = applied.blob == config.blob && applied.version == FINGERPRINT_VERSION;
+    same.then_some(applied.own)
+}
+
+/// The configs of a side whose own fingerprints somebody must compute: those that keep something,
+/// or are read, and whose file is not the one that was applied.
+pub(super) fn unrecorded(view: View<'_>, ledger: Option<&Ledger>) -> Vec<usize> {
+    let known = |index: usize, resource: Resource| {
+        ledger.is_some_and(|it| recorded(it, view.config(index), resource).is_some())
+    };
+    let asked = |index: usize| {
+        let mut resources = view.resources_at(index);
+        if !resources.contains(&Resource::Table) && view.lineage.readers(index).next().is_some() {
+            resources.push(Resource::Table);
+        }
+        resources.into_iter().any(|resource| !known(index, resource))
+    };
+    (0..view.catalog.configs.len()).filter(|index| asked(*index)).collect()
 }
 
 impl Side {

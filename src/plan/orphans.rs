@@ -10,17 +10,30 @@ use super::contract::Orphan;
 use super::needed::Needs;
 use super::needed::View;
 use crate::model::catalog::Config;
+use crate::model::ledger::Applied;
+use crate::model::ledger::Ledger;
 use crate::model::name::Address;
 use crate::model::name::Dialect;
 use crate::model::name::Resource;
 
-/// The resources that base or the ledger has and head has not, sorted.
+/// The resources that were applied and that head has no more, sorted. Without a ledger, base
+/// counts as applied.
 pub(super) fn orphans(
     inputs: &Inputs<'_>,
     base: View<'_>,
     head: View<'_>,
     needs: &Needs,
 ) -> Vec<Orphan> {
+    let mut orphans = match inputs.ledger {
+        Some(ledger) => of_ledger(inputs, ledger, base, head),
+        None => of_base(base, head, needs),
+    };
+    orphans
+        .sort_by(|a, b| (&a.config, &a.resource, &a.what).cmp(&(&b.config, &b.resource, &b.what)));
+    orphans
+}
+
+fn of_base(base: View<'_>, head: View<'_>, needs: &Needs) -> Vec<Orphan> {
     let mut orphans = Vec::new();
     for address in &needs.evaluated {
         let kept = head.resources(address);
@@ -28,46 +41,73 @@ pub(super) fn orphans(
         let config = base.config(index);
         for resource in base.resources(address) {
             if !kept.contains(&resource) {
-                orphans.push(orphan(base.catalog.dialect, config, resource));
+                orphans.push(orphan(base.catalog.dialect, config, resource, None));
+            } else if resource == Resource::Table {
+                orphans.extend(moved_table(config, head));
             }
         }
-        orphans.extend(moved_table(base, head, address));
     }
-    for (address, resource) in inputs.ledger.iter().flat_map(|ledger| ledger.applied.keys()) {
-        let listed = |it: &Orphan| it.config == *address && it.resource == resource.name();
-        if !head.resources(address).contains(resource) && !orphans.iter().any(listed) {
-            orphans.push(Orphan {
-                config: address.clone(),
-                resource: resource.name().to_owned(),
-                what: format!("the {} of a config that neither commit has", resource.name()),
-                remove_with: Vec::new(),
-            });
-        }
-    }
-    orphans
-        .sort_by(|a, b| (&a.config, &a.resource, &a.what).cmp(&(&b.config, &b.resource, &b.what)));
     orphans
 }
 
-/// The table that a config keeps.
-fn table_of<'a>(view: View<'a>, address: &Address) -> Option<&'a str> {
-    let index = view.index(address)?;
-    let kept = view.resources_at(index).contains(&Resource::Table);
-    view.config(index).output_table().filter(|_| kept)
+fn of_ledger<'a>(
+    inputs: &'a Inputs<'_>,
+    ledger: &Ledger,
+    base: View<'a>,
+    head: View<'a>,
+) -> Vec<Orphan> {
+    let mut orphans = Vec::new();
+    for ((address, resource), applied) in &ledger.applied {
+        let same = |view: View<'a>| {
+            let config = view.config(view.index(address)?);
+            (config.blob == applied.blob).then_some(config)
+        };
+        let earlier = || Some(&inputs.earlier(address, *resource)?.config);
+        let config = same(head).or_else(|| same(base)).or_else(earlier);
+        let kept = head.resources(address).contains(resource);
+        match config {
+            Some(config) if kept && *resource == Resource::Table => {
+                orphans.extend(moved_table(config, head));
+            }
+            _ if kept => {}
+            Some(config) => {
+                let job = applied.job.as_deref();
+                orphans.push(orphan(base.catalog.dialect, config, *resource, job));
+            }
+            None => orphans.push(nameless(address, *resource, applied)),
+        }
+    }
+    orphans
+}
+
+/// What is left of a config whose file is in no commit that is at hand.
+fn nameless(address: &Address, resource: Resource, applied: &Applied) -> Orphan {
+    let name = resource.name();
+    let commit = applied.commit.short();
+    Orphan {
+        config: address.clone(),
+        resource: name.to_owned(),
+        what: format!("the {name} of a config that was last applied from commit {commit}"),
+        remove_with: Vec::new(),
+    }
 }
 
 /// The old table of a config that writes to another one now.
-fn moved_table(base: View<'_>, head: View<'_>, address: &Address) -> Option<Orphan> {
-    let (before, after) = (table_of(base, address)?, table_of(head, address)?);
-    (before != after).then(|| Orphan {
-        config: address.clone(),
+fn moved_table(before: &Config, head: View<'_>) -> Option<Orphan> {
+    let index = head.index(&before.address)?;
+    let kept = head.resources_at(index).contains(&Resource::Table);
+    let after = head.config(index).output_table().filter(|_| kept)?;
+    let before_table = before.output_table()?;
+    (before_table != after).then(|| Orphan {
+        config: before.address.clone(),
         resource: Resource::Table.name().to_owned(),
-        what: format!("table {before}, now {after}"),
-        remove_with: vec![drop_table(before)],
+        what: format!("table {before_table}, now {after}"),
+        remove_with: vec![drop_table(before_table)],
     })
 }
 
-fn orphan(dialect: Dialect, config: &Config, resource: Resource) -> Orphan {
+/// What is left of a resource, and how it would go; `job` where it is known by more than its label.
+fn orphan(dialect: Dialect, config: &Config, resource: Resource, job: Option<&str>) -> Orphan {
     let zip = dialect == Dialect::Zip;
     let table = config.output_table().unwrap_or_default();
     let own_tools = if zip { "" } else { "; your store's own tools remove it" };
@@ -84,10 +124,11 @@ fn orphan(dialect: Dialect, config: &Config, resource: Resource) -> Orphan {
         Resource::Stream => {
             let label = config.job_label();
             let dataset = config.batch_dataset().replace("_BATCH", "_STREAMING");
-            let mut remove =
-                vec![kill_job(&label), drop_rows("GROUPBY_STREAMING", &format!("{dataset}#"))];
+            let stop = job.map_or_else(|| stop_labelled(&label), stop_job);
+            let mut remove = vec![stop, drop_rows("GROUPBY_STREAMING", &format!("{dataset}#"))];
+            let known = job.map(|job| format!(" ({job})")).unwrap_or_default();
             let what = match zip {
-                true => format!("streaming job labelled {label}, KV dataset {dataset}"),
+                true => format!("streaming job labelled {label}{known}, KV dataset {dataset}"),
                 false => {
                     remove.clear();
                     format!(
@@ -128,8 +169,16 @@ fn drop_table(table: &str) -> String {
     format!("spark-sql -e {}", quote(&format!("DROP TABLE IF EXISTS {}", name.join("."))))
 }
 
+/// Stops a Flink job on Dataproc by the id that the ledger kept.
+fn stop_job(job: &str) -> String {
+    format!(
+        "gcloud dataproc jobs kill {} --quiet --project=\"$GCP_PROJECT_ID\" --region=\"$GCP_REGION\"",
+        quote(job)
+    )
+}
+
 /// Stops a Flink job on Dataproc, found by its label.
-fn kill_job(label: &str) -> String {
+fn stop_labelled(label: &str) -> String {
     let filter = quote(&format!("status.state=ACTIVE AND labels.metadata-name={label}"));
     format!(
         "gcloud dataproc jobs list --project=\"$GCP_PROJECT_ID\" --region=\"$GCP_REGION\" --filter={filter} --format='value(reference.jobId)' | xargs -r -n1 gcloud dataproc jobs kill --quiet --project=\"$GCP_PROJECT_ID\" --region=\"$GCP_REGION\""

@@ -24,6 +24,7 @@ use super::warning::Code;
 use crate::diff::ChangeKind;
 use crate::impact::FieldVerdict;
 use crate::impact::rules::Notice;
+use crate::model::catalog::Config;
 use crate::model::lineage::EdgeKind;
 use crate::model::name::Address;
 use crate::model::name::ConfigType;
@@ -165,10 +166,21 @@ impl<'a> Builder<'a> {
         });
     }
 
-    /// Whether the table starts on an earlier day than at base.
+    /// Whether the table starts on an earlier day than it did.
     fn starts_earlier(&self, address: &Address) -> bool {
-        let start = |view: View<'_>| view.config(view.index(address)?).facts.start;
-        matches!((start(self.base), start(self.head)), (Some(old), Some(new)) if new < old)
+        let start = |config: Option<&Config>| config?.facts.start;
+        let (old, new) = (start(self.before(address)), start(self.after(address)));
+        matches!((old, new), (Some(old), Some(new)) if new < old)
+    }
+
+    /// The config that the table was applied from.
+    fn before(&self, address: &Address) -> Option<&'a Config> {
+        let earlier = self.inputs.earlier(address, Resource::Table).map(|it| &it.config);
+        earlier.or_else(|| Some(self.base.config(self.base.index(address)?)))
+    }
+
+    fn after(&self, address: &Address) -> Option<&'a Config> {
+        Some(self.head.config(self.head.index(address)?))
     }
 
     /// Whether there is a day to compute; notes where not, or where the first is unknown.
@@ -208,7 +220,8 @@ impl<'a> Builder<'a> {
 
     /// The verdicts of the fields that count for a resource.
     fn hits(&self, address: &Address, resource: Resource) -> Vec<(String, &'a FieldVerdict)> {
-        let Some((change, verdict)) = self.inputs.change(address) else { return Vec::new() };
+        let change = self.inputs.change_of(address, resource);
+        let Some((change, verdict)) = change else { return Vec::new() };
         let both = change.fields.iter().zip(&verdict.fields);
         let hits = both.filter(|it| it.1.counts.contains_key(&resource));
         hits.map(|(field, verdict)| (field.path.to_string(), verdict)).collect()
@@ -246,7 +259,8 @@ impl<'a> Builder<'a> {
                 told.push((Some(field.clone()), text.to_owned()));
             }
         }
-        let unseen = |it: &&Address| !self.is_seen(address, it) && !self.is_newly_read(address, it);
+        let unseen =
+            |it: &&Address| !self.is_seen(address, it, need) && !self.is_newly_read(address, it);
         for upstream in need.upstream.iter().filter(unseen) {
             told.push((None, format!("it reads the table of {upstream}, which changes")));
         }
@@ -260,25 +274,26 @@ impl<'a> Builder<'a> {
         Rewrite::ArchiveFirst
     }
 
-    /// Whether the config writes to another table than at base, where nothing stands yet.
+    /// Whether the config writes to another table than it did, where nothing stands yet.
     fn has_moved(&self, address: &Address) -> bool {
-        let table = |view: View<'a>| view.config(view.index(address)?).output_table();
-        table(self.base).is_some_and(|before| Some(before) != table(self.head))
+        let table = |config: Option<&'a Config>| config?.output_table();
+        let (before, after) = (table(self.before(address)), table(self.after(address)));
+        before.is_some_and(|before| Some(before) != after)
     }
 
     /// Whether the config reads this producer's table from now on: its own field says so, and
     /// counts by its own rule.
     fn is_newly_read(&self, address: &Address, producer: &Address) -> bool {
-        let written = self.head.index(producer).and_then(|at| self.head.config(at).output_table());
-        let (Some(table), Some(at)) = (written, self.base.index(address)) else { return false };
-        let before = &self.base.config(at).facts;
+        let written = self.after(producer).and_then(Config::output_table);
+        let (Some(table), Some(before)) = (written, self.before(address)) else { return false };
+        let before = &before.facts;
         let read = before.reads.iter().any(|read| read.table.eq_ignore_ascii_case(table));
         !read && !before.parents.iter().any(|parent| **parent == *producer.name)
     }
 
     /// Whether a join's hash covers a change of a table that it reads: it does where the join is
     /// chained on it, and so embeds the very definition that changed.
-    fn is_seen(&self, address: &Address, upstream: &Address) -> bool {
+    fn is_seen(&self, address: &Address, upstream: &Address, need: &Need) -> bool {
         let (Some(index), Some(producer)) = (self.head.index(address), self.head.index(upstream))
         else {
             return false;
@@ -287,10 +302,14 @@ impl<'a> Builder<'a> {
         let chained = edges
             .filter(|edge| edge.upstream == producer && edge.kind.reads_table())
             .all(|edge| edge.kind == EdgeKind::Chains);
-        let changed = self.inputs.change(upstream);
-        address.kind == ConfigType::Join
-            && chained
-            && changed.is_some_and(|it| it.1.counts_for(Resource::Table))
+        let changed = self.inputs.change_of(upstream, Resource::Table);
+        let changes = changed.is_some_and(|it| it.1.counts_for(Resource::Table));
+        // It changed in an earlier apply, which did not get to this join: the join's own copy tells.
+        let key = (upstream.clone(), Resource::Table);
+        let applied = self.inputs.ledger.and_then(|ledger| ledger.applied.get(&key));
+        let caught_up =
+            need.own && applied.is_some_and(|it| it.blob == self.head.config(producer).blob);
+        address.kind == ConfigType::Join && chained && (changes || caught_up)
     }
 
     /// One warning for a table whose history stays wrong, with every reason.
@@ -336,8 +355,8 @@ impl<'a> Builder<'a> {
         if need.own || need.cause == Cause::New {
             let created = |field: &str| need.own || creates(field);
             let hits = self.hits(address, resource).into_iter().filter(|it| created(&it.0));
-            let modified =
-                self.inputs.change(address).is_some_and(|it| it.0.kind == ChangeKind::Modified);
+            let change = self.inputs.change_of(address, resource);
+            let modified = change.is_some_and(|it| it.0.kind == ChangeKind::Modified);
             because.extend(hits.filter(|_| modified).map(|(field, verdict)| Because {
                 text: verdict.counts.get(&resource).copied().unwrap_or_default().to_owned(),
                 field: Some(field),

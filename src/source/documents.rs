@@ -4,6 +4,8 @@
 //! Documents are large. They are read two at a time, compared, and dropped, so that a plan from
 //! nothing needs no more memory than one of a single change.
 
+use std::sync::Arc;
+
 use git2::Odb;
 use serde_json::Value;
 
@@ -13,6 +15,9 @@ use super::blobs;
 use super::catalogs::plain;
 use crate::model::catalog::Config;
 use crate::model::document::normalise;
+use crate::model::facts;
+use crate::model::facts::Extent;
+use crate::model::name::Address;
 use crate::model::name::BlobId;
 use crate::model::name::ConfigType;
 
@@ -74,4 +79,22 @@ fn document(odb: &Odb<'_>, content: &Content) -> Result<Value, SourceError> {
         what: plain(&error),
     })?;
     Ok(normalise(content.kind, value))
+}
+
+/// Configs as they were in files of earlier commits, in the order that they are asked for; none
+/// where git no longer has the file, or it says something else now than it did.
+///
+/// # Errors
+/// Where git cannot be read.
+pub fn configs_of(
+    repository: &Repository,
+    wanted: &[(Address, String, BlobId)],
+) -> Result<Vec<Option<Config>>, SourceError> {
+    let blobs: Vec<BlobId> = wanted.iter().map(|it| it.2).collect();
+    let read = blobs::read_each(&repository.git, &blobs, |at, bytes| {
+        let (address, path, blob) = &wanted[at];
+        let facts = facts::read(address.kind, bytes, Extent::Whole).ok()?;
+        Some(Config::new(address.clone(), path.clone(), *blob, Arc::new(facts)))
+    })?;
+    Ok(read.into_iter().map(Option::flatten).collect())
 }

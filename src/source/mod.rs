@@ -17,6 +17,7 @@ pub use catalogs::Sides;
 pub use catalogs::catalogs;
 pub use documents::Content;
 pub use documents::Wanted;
+pub use documents::configs_of;
 pub use documents::documents;
 pub use example::ExampleCommit;
 pub use example::write_example;

@@ -14,8 +14,12 @@ use chronon_plan::model::facts::Extent;
 use chronon_plan::model::ledger::Applied;
 use chronon_plan::model::ledger::FINGERPRINT_VERSION;
 use chronon_plan::model::ledger::Ledger;
+use chronon_plan::model::name::Address;
+use chronon_plan::model::name::BlobId;
 use chronon_plan::plan;
+use chronon_plan::plan::Earlier;
 use chronon_plan::plan::Inputs;
+use chronon_plan::plan::Lineages;
 use chronon_plan::plan::Options;
 use chronon_plan::plan::OwnPrints;
 use chronon_plan::plan::PlanError;
@@ -36,6 +40,8 @@ use crate::support::project;
 /// Two commits, compared and judged, with the fingerprints of every config.
 struct Case {
     pair: Pair,
+    lineages: Lineages,
+    earlier: BTreeMap<(Address, BlobId), Earlier>,
     changes: Vec<(Change, Verdict)>,
     own: OwnPrints,
 }
@@ -75,7 +81,8 @@ impl Case {
                 side.extend(prints.into_iter().map(|it| ((config.address.clone(), it.0), it.1)));
             }
         }
-        Self { changes: changes.unwrap(), pair, own }
+        let lineages = Lineages::of(&pair.base, &pair.head);
+        Self { changes: changes.unwrap(), pair, lineages, earlier: BTreeMap::new(), own }
     }
 
     fn inputs<'a>(
@@ -87,6 +94,8 @@ impl Case {
             env: "prod",
             base: &self.pair.base,
             head: &self.pair.head,
+            lineages: &self.lineages,
+            earlier: &self.earlier,
             changes: &self.changes,
             own: &self.own,
             stale_copies: &[],
@@ -110,17 +119,21 @@ impl Case {
             let applied = Applied {
                 fingerprint: desired.whole,
                 own: desired.own,
+                upstream: desired.upstream,
                 version: FINGERPRINT_VERSION,
                 commit: self.pair.head.commit.clone(),
                 path: config.path.clone(),
                 blob: config.blob,
                 range: None,
+                run: "test".to_owned(),
+                job: None,
+                at: String::new(),
             };
             (key, applied)
         };
         let desired = plan::desired(&self.inputs(None, &fixed)).unwrap();
         let applied: BTreeMap<_, _> = desired.into_iter().map(entry).collect();
-        Ledger { lineage: "test".to_owned(), serial: 7, applied }
+        Ledger { lineage: "test".to_owned(), serial: 7, applied, ..Ledger::default() }
     }
 }
 

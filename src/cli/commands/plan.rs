@@ -1,14 +1,13 @@
 //! `plan`: two commits to the jobs that the second needs.
 
 use super::super::args::PlanArgs;
+use super::super::basis::Basis;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::workspace::Request;
 use super::super::workspace::Workspace;
 use crate::model::day::Day;
-use crate::plan;
-use crate::plan::Inputs;
 use crate::plan::Options;
 use crate::plan::contract::Plan;
 
@@ -35,21 +34,7 @@ pub(in super::super) fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit
 
 /// The plan of a workspace.
 pub(super) fn make(workspace: &Workspace, as_of: Day, options: &Options) -> Result<Plan, Failure> {
-    let judged = workspace.judge()?;
-    let inputs = Inputs {
-        env: &workspace.env,
-        base: &workspace.pair.base,
-        head: &workspace.pair.head,
-        changes: &judged.changes,
-        own: &judged.own,
-        stale_copies: &judged.stale_copies,
-        ledger: None,
-        state_location: STATE,
-        as_of,
-        settings: &workspace.settings,
-        options,
-    };
-    Ok(plan::build(&inputs)?)
+    Basis::of(workspace, None, STATE.to_owned())?.plan(as_of, options)
 }
 
 /// Today, in UTC, as schedulers count days.

@@ -1,0 +1,308 @@
+//! The journal of an apply: what it is about to do and what came of it, before anything else knows.
+//!
+//! # Why
+//! Every start is written before the job is submitted and every end before anything that depends
+//! on it starts, so a run that is killed at any point leaves behind what the next one needs: what
+//! is done, and which jobs may be running. Whoever takes over first seals the journal with an
+//! object of its own under the next number. The dead run, should it wake, can then write no start,
+//! and so submits nothing more.
+//!
+//! Events that come together share one object, so that many jobs at once wait for one write.
+
+use std::collections::BTreeMap;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::StateError;
+use super::ledger::Row;
+use super::objects::Objects;
+use super::store::Expect;
+use super::store::Put;
+
+/// The version of this form.
+const FORMAT_VERSION: u32 = 1;
+
+/// Something that happened in an apply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Event {
+    /// The run begins; what the runs before it left unfinished is carried on here.
+    Opened {
+        /// The digest of the plan.
+        plan: String,
+        /// The commit that it applies.
+        commit: String,
+        /// What earlier runs left.
+        carried: Carried,
+    },
+    /// A job is about to be submitted.
+    Started {
+        /// Names the work: the same work has the same name in every run.
+        work: String,
+        /// The step.
+        step: String,
+        /// Names the submission: a runner that knows it never submits twice under one name.
+        operation: String,
+    },
+    /// The job's name on the cluster is known.
+    Submitted {
+        /// The work.
+        work: String,
+        /// The job.
+        job: String,
+    },
+    /// The job ended.
+    Ended {
+        /// The work.
+        work: String,
+        /// The step.
+        step: String,
+        /// How.
+        how: Ending,
+        /// What happened, where it failed; without any value of an env.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        what: Option<String>,
+    },
+    /// Resources are as the commit asks for.
+    Applied {
+        /// As they will stand in the ledger.
+        rows: Vec<Row>,
+    },
+    /// Another run has taken over; nothing follows.
+    Sealed {
+        /// That run.
+        by: String,
+    },
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// It is done.
+    Done,
+    /// It failed.
+    Failed,
+    /// The apply stopped; the job may be running.
+    Left,
+}
+
+/// A job that was started and not seen to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Open {
+    /// The step.
+    pub step: String,
+    /// Names the submission.
+    pub operation: String,
+    /// The job's name on the cluster, where it is known.
+    pub job: Option<String>,
+}
+
+/// What journals hold that the ledger does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Carried {
+    /// The last commit that was begun.
+    pub commit: Option<String>,
+    /// Work that is done, with the job that did it.
+    pub done: BTreeMap<String, Option<String>>,
+    /// Work that may be going on.
+    pub open: BTreeMap<String, Open>,
+    /// Resources that are applied.
+    pub rows: Vec<Row>,
+}
+
+impl Carried {
+    /// Whether there is nothing to carry on.
+    pub fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.open.is_empty() && self.rows.is_empty()
+    }
+
+    /// Takes in what happened next.
+    pub fn add(&mut self, event: Event) {
+        match event {
+            Event::Opened { commit, carried, plan: _ } => {
+                self.done.extend(carried.done);
+                self.open.extend(carried.open);
+                self.rows.extend(carried.rows);
+                self.commit = Some(commit);
+            }
+            Event::Started { work, step, operation } => {
+                self.open.insert(work, Open { step, operation, job: None });
+            }
+            Event::Submitted { work, job } => {
+                if let Some(open) = self.open.get_mut(&work) {
+                    open.job = Some(job);
+                }
+            }
+            Event::Ended { work, how, step: _, what: _ } => {
+                if how == Ending::Left {
+                    return;
+                }
+                let job = self.open.remove(&work).and_then(|open| open.job);
+                if how == Ending::Done {
+                    self.done.insert(work, job);
+                }
+            }
+            Event::Applied { rows } => self.rows.extend(rows),
+            Event::Sealed { by: _ } => {}
+        }
+    }
+}
+
+/// One object of a journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// The version of this form.
+    pub format_version: u32,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+fn key(run: &str, number: u64) -> String {
+    format!("journal/{run}/{number}.json")
+}
+
+fn bytes(events: Vec<Event>) -> Vec<u8> {
+    serde_json::to_vec(&Page { format_version: FORMAT_VERSION, events }).unwrap_or_default()
+}
+
+/// Everything that a run wrote so far.
+///
+/// # Errors
+/// Where the store gives no answer, or an object is no page of a journal.
+pub fn read(objects: &Objects, run: &str) -> Result<Vec<Event>, StateError> {
+    let mut events = Vec::new();
+    for number in 0.. {
+        let Some(page) = page(objects, run, number)? else { break };
+        events.extend(page);
+    }
+    Ok(events)
+}
+
+fn page(objects: &Objects, run: &str, number: u64) -> Result<Option<Vec<Event>>, StateError> {
+    let key = key(run, number);
+    let Some(object) = objects.get(&key)? else { return Ok(None) };
+    let page: Page = super::parse(objects, &key, FORMAT_VERSION, &object.bytes)?;
+    Ok(Some(page.events))
+}
+
+/// Ends the journal of another run: what it wrote until now is all there will ever be.
+///
+/// # Errors
+/// As [`read`].
+pub fn seal(objects: &Objects, run: &str, by: &str) -> Result<Vec<Event>, StateError> {
+    let mut events = Vec::new();
+    let mut number = 0;
+    loop {
+        if let Some(page) = page(objects, run, number)? {
+            let sealed = page.iter().any(|it| matches!(it, Event::Sealed { by: _ }));
+            events.extend(page);
+            if sealed {
+                return Ok(events);
+            }
+            number += 1;
+            continue;
+        }
+        let seal = bytes(vec![Event::Sealed { by: by.to_owned() }]);
+        // A conflict is a page that the run wrote just now, or the seal of somebody else.
+        if let Put::Written(_) = objects.put(&key(run, number), Expect::Absent, &seal)? {
+            return Ok(events);
+        }
+    }
+}
+
+/// Why an event could not be kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// Another run has taken over.
+    #[error("another run has taken over and sealed the journal")]
+    Sealed,
+    /// The store gave no answer.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// The journal of this run.
+pub struct Journal<'a> {
+    objects: &'a Objects,
+    run: String,
+    state: Mutex<Pending>,
+    written: Condvar,
+}
+
+#[derive(Default)]
+struct Pending {
+    events: Vec<Event>,
+    /// How many events were ever handed in, and how many of them are kept.
+    handed_in: u64,
+    kept: u64,
+    writing: bool,
+    pages: u64,
+    failed: Option<JournalError>,
+}
+
+impl<'a> Journal<'a> {
+    /// The journal of a run that has written nothing yet.
+    pub fn of(objects: &'a Objects, run: &str) -> Self {
+        let (state, written) = (Mutex::default(), Condvar::new());
+        Self { objects, run: run.to_owned(), state, written }
+    }
+
+    /// Keeps events, and returns once they are kept for good. After a failure nothing is kept any
+    /// more: what follows must not happen either.
+    ///
+    /// # Errors
+    /// Where another run has sealed the journal, or the store gives no answer.
+    pub fn add(&self, events: Vec<Event>) -> Result<(), JournalError> {
+        let mut state = self.lock();
+        state.handed_in += events.len() as u64;
+        state.events.extend(events);
+        let mine = state.handed_in;
+        loop {
+            if state.kept >= mine {
+                return Ok(());
+            }
+            if let Some(failed) = &state.failed {
+                return Err(failed.clone());
+            }
+            if state.writing {
+                state = self.written.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+                continue;
+            }
+            state = self.write(state);
+        }
+    }
+
+    /// Writes everything that waits, letting others hand in more meanwhile.
+    fn write<'b>(&'b self, mut state: MutexGuard<'b, Pending>) -> MutexGuard<'b, Pending> {
+        let events = std::mem::take(&mut state.events);
+        let (count, key) = (events.len() as u64, key(&self.run, state.pages));
+        state.writing = true;
+        drop(state);
+        let outcome = self.objects.put(&key, Expect::Absent, &bytes(events));
+        let mut state = self.lock();
+        state.writing = false;
+        match outcome {
+            Ok(Put::Written(_)) => {
+                state.kept += count;
+                state.pages += 1;
+            }
+            Ok(Put::Conflict) => state.failed = Some(JournalError::Sealed),
+            Err(error) => state.failed = Some(error.into()),
+        }
+        self.written.notify_all();
+        state
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,303 @@
+//! The ledger as bytes: `state.json` and each file of `history/`.
+//!
+//! # Why
+//! One resource to a line, so that two ledgers can be compared with any tool; nothing in it that
+//! is not written by whoever writes it, so that the bytes of a write are its own. What this version
+//! does not know is refused, never dropped: the next write would lose it.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+use sha2::Digest;
+use sha2::Sha256;
+
+use crate::model::day::Day;
+use crate::model::ledger::Applied;
+use crate::model::ledger::Ledger;
+use crate::model::ledger::Parent;
+use crate::model::name::Address;
+use crate::model::name::CommitId;
+use crate::model::name::Resource;
+
+/// The version of this form.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A ledger, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// The version of this form.
+    pub format_version: u32,
+    /// Which history of ledgers this one belongs to.
+    pub lineage: String,
+    /// Which write it is.
+    pub serial: u64,
+    /// The write before this one; null for the first.
+    pub parent: Option<ParentDocument>,
+    /// The env.
+    pub env: String,
+    /// The last commit that an apply began to bring about; null where only parts were adopted.
+    pub commit: Option<String>,
+    /// Who wrote it: a name that no other write shares.
+    pub writer: String,
+    /// Every resource, sorted.
+    pub resources: Vec<Row>,
+}
+
+/// The write that another one follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParentDocument {
+    /// Its serial.
+    pub serial: u64,
+    /// `sha256:` and a hash of its bytes.
+    pub digest: String,
+}
+
+/// One resource, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// The config.
+    #[schemars(with = "String")]
+    pub config: Address,
+    /// The resource.
+    pub resource: String,
+    /// The fingerprint, upstream included, in hex.
+    pub fingerprint: String,
+    /// The part of it that the config alone accounts for.
+    pub own: String,
+    /// The tables that are part of it, each with its fingerprint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upstream: Vec<UpstreamRow>,
+    /// The rules it was computed under.
+    pub rules: u32,
+    /// The commit that was applied.
+    pub commit: String,
+    /// The config's file at that commit.
+    pub path: String,
+    /// The id of the file's content.
+    pub blob: String,
+    /// The first day that was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub start: Option<Day>,
+    /// The last day that was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub end: Option<Day>,
+    /// The run that applied it; `adopt` for what was recorded without one.
+    pub run: String,
+    /// The last job that brought it about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// When, in UTC, as RFC 3339.
+    pub at: String,
+}
+
+/// A table that is part of a fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamRow {
+    /// The config that writes it.
+    #[schemars(with = "String")]
+    pub config: Address,
+    /// Its fingerprint.
+    pub fingerprint: String,
+}
+
+/// Why bytes are no ledger that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLedger {
+    /// A version that this program does not know.
+    #[error(
+        "it was written by a newer chronon-plan (form {version}, this one knows {FORMAT_VERSION})"
+    )]
+    Newer {
+        /// The version of its form.
+        version: u64,
+    },
+    /// Not JSON, or not of this shape.
+    #[error("line {line}, column {column}: {what}")]
+    Shape {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// A value that is none.
+    #[error("{config}, `{field}`: {what}")]
+    Value {
+        /// The config of the row.
+        config: Address,
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// The ledger of another env.
+    #[error("it is the ledger of env `{found}`, not `{wanted}`")]
+    OtherEnv {
+        /// The env that it names.
+        found: String,
+        /// The env that was meant.
+        wanted: String,
+    },
+}
+
+/// Writes a ledger: one resource to a line.
+pub fn write(ledger: &Ledger, env: &str, writer: &str) -> Vec<u8> {
+    let head = Document {
+        format_version: FORMAT_VERSION,
+        lineage: ledger.lineage.clone(),
+        serial: ledger.serial,
+        parent: ledger
+            .parent
+            .as_ref()
+            .map(|it| ParentDocument { serial: it.serial, digest: it.digest.clone() }),
+        env: env.to_owned(),
+        commit: ledger.commit.as_ref().map(ToString::to_string),
+        writer: writer.to_owned(),
+        resources: Vec::new(),
+    };
+    let mut bytes = serde_json::to_vec(&head).unwrap_or_default();
+    bytes.truncate(bytes.len() - "]}".len());
+    let mut first = true;
+    for ((config, resource), applied) in &ledger.applied {
+        bytes.extend_from_slice(if first { b"\n" } else { b",\n" });
+        first = false;
+        // Writing to memory cannot fail, and every key is a string.
+        serde_json::to_writer(&mut bytes, &Row::of(config, *resource, applied)).unwrap_or_default();
+    }
+    bytes.extend_from_slice(b"\n]}\n");
+    bytes
+}
+
+/// Reads a ledger and the env that it is of.
+///
+/// # Errors
+/// Where it is of a newer form, or not well formed.
+pub fn read(bytes: &[u8]) -> Result<(Ledger, String), BadLedger> {
+    let document: Document = match serde_json::from_slice(bytes) {
+        Ok(document) => document,
+        Err(error) => return Err(newer(bytes).unwrap_or_else(|| shape(&error))),
+    };
+    if document.format_version != FORMAT_VERSION {
+        return Err(BadLedger::Newer { version: document.format_version.into() });
+    }
+    let mut ledger = Ledger {
+        lineage: document.lineage,
+        serial: document.serial,
+        parent: document.parent.map(|it| Parent { serial: it.serial, digest: it.digest }),
+        commit: document.commit.map(CommitId),
+        applied: std::collections::BTreeMap::new(),
+    };
+    let mut rows = Vec::with_capacity(document.resources.len());
+    let mut last: Option<Address> = None;
+    for row in document.resources {
+        let (mut key, applied) = row.applied()?;
+        // The rows of a config stand together and share its name.
+        match &last {
+            Some(address) if *address == key.0 => key.0 = address.clone(),
+            _ => last = Some(key.0.clone()),
+        }
+        rows.push((key, applied));
+    }
+    let count = rows.len();
+    ledger.applied = rows.into_iter().collect();
+    if ledger.applied.len() != count {
+        let what = "a resource stands in it twice".to_owned();
+        return Err(BadLedger::Shape { line: 1, column: 1, what });
+    }
+    Ok((ledger, document.env))
+}
+
+/// `sha256:` and a hash of a ledger's bytes.
+pub fn digest(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// Whether the bytes are of a form that this program does not know; its fields may be anything.
+fn newer(bytes: &[u8]) -> Option<BadLedger> {
+    let json: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let version = json.get("format_version")?.as_u64()?;
+    (version > FORMAT_VERSION.into()).then_some(BadLedger::Newer { version })
+}
+
+fn shape(error: &serde_json::Error) -> BadLedger {
+    let what = error.to_string();
+    let what = what.rsplit_once(" at line ").map_or(what.as_str(), |split| split.0).to_owned();
+    BadLedger::Shape { line: error.line(), column: error.column(), what }
+}
+
+impl Row {
+    /// A resource as it is written.
+    pub fn of(config: &Address, resource: Resource, applied: &Applied) -> Self {
+        Self {
+            config: config.clone(),
+            resource: resource.name().to_owned(),
+            fingerprint: applied.fingerprint.to_string(),
+            own: applied.own.to_string(),
+            upstream: applied
+                .upstream
+                .iter()
+                .map(|it| UpstreamRow { config: it.0.clone(), fingerprint: it.1.to_string() })
+                .collect(),
+            rules: applied.version,
+            commit: applied.commit.to_string(),
+            path: applied.path.clone(),
+            blob: applied.blob.to_string(),
+            start: applied.range.map(|range| range.0),
+            end: applied.range.map(|range| range.1),
+            run: applied.run.clone(),
+            job: applied.job.clone(),
+            at: applied.at.clone(),
+        }
+    }
+
+    /// The resource as a value.
+    ///
+    /// # Errors
+    /// Where a fingerprint or another value is none.
+    pub fn applied(self) -> Result<((Address, Resource), Applied), BadLedger> {
+        let config = self.config.clone();
+        let bad = |field: &'static str, what: String| BadLedger::Value {
+            config: config.clone(),
+            field,
+            what,
+        };
+        let resource = Resource::by_name(&self.resource)
+            .ok_or_else(|| bad("resource", format!("there is no resource `{}`", self.resource)))?;
+        let upstream = self.upstream.into_iter().map(|it| {
+            Ok((it.config, parsed("upstream", &it.fingerprint).map_err(|(f, what)| bad(f, what))?))
+        });
+        let applied = Applied {
+            fingerprint: parsed("fingerprint", &self.fingerprint).map_err(|it| bad(it.0, it.1))?,
+            own: parsed("own", &self.own).map_err(|it| bad(it.0, it.1))?,
+            upstream: upstream.collect::<Result<_, BadLedger>>()?,
+            version: self.rules,
+            commit: CommitId(self.commit),
+            path: self.path,
+            blob: parsed("blob", &self.blob).map_err(|it| bad(it.0, it.1))?,
+            range: self.start.zip(self.end),
+            run: self.run,
+            job: self.job,
+            at: self.at,
+        };
+        Ok(((self.config, resource), applied))
+    }
+}
+
+fn parsed<T: FromStr<Err: Display>>(
+    field: &'static str,
+    text: &str,
+) -> Result<T, (&'static str, String)> {
+    text.parse().map_err(|error: T::Err| (field, error.to_string()))
+}
