@@ -41,6 +41,9 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     /// The command; none where there is none and somebody must do the step by hand.
     pub(super) fn argv(&self) -> Option<Vec<String>> {
+        if self.settings.own_commands {
+            return self.own_command();
+        }
         if self.dialect == Dialect::Oss && self.mode.name == "upload-to-kv" {
             return self.kv_upload();
         }
@@ -48,7 +51,10 @@ impl Call<'_> {
         match self.dialect {
             Dialect::Zip => {
                 argv.push("run".to_owned());
-                argv.push(self.config.path.clone());
+                argv.push(match self.settings.legacy_cli {
+                    true => format!("--conf={}", self.config.path),
+                    false => self.config.path.clone(),
+                });
                 argv.push(format!("--mode={}", self.mode.name));
             }
             Dialect::Oss => {
@@ -118,6 +124,26 @@ impl Call<'_> {
         switches
     }
 
+    /// A command of one's own. `{operation}` is left for the runner: a plan does not know it.
+    fn own_command(&self) -> Option<Vec<String>> {
+        let range = self.range;
+        let day = |day: Option<Day>| day.map_or_else(String::new, |day| day.to_string());
+        let table = self.config.output_table().unwrap_or_default().to_owned();
+        let end = range.map_or(self.newest, |range| range.end);
+        let dated = self.mode.dates != Dates::None;
+        let values = [
+            ("conf", self.config.path.clone()),
+            ("name", self.config.address.name.to_string()),
+            ("mode", self.mode.name.to_owned()),
+            ("team", self.config.facts.team.clone().unwrap_or_default()),
+            ("ds", day(dated.then_some(end))),
+            ("start_ds", day(range.and_then(|range| range.start))),
+            ("end_ds", day(range.map(|range| range.end))),
+            ("table", table),
+        ];
+        Some(fill(self.settings.command(self.mode.name)?, &values))
+    }
+
     fn kv_upload(&self) -> Option<Vec<String>> {
         let fill = |word: &String| {
             word.replace("{conf}", &self.config.path)
@@ -126,5 +152,50 @@ impl Call<'_> {
                 .replace("{ds}", &self.newest.to_string())
         };
         Some(self.settings.kv_upload.as_ref()?.iter().map(fill).collect())
+    }
+}
+
+/// Words with their placeholders filled in; a word whose placeholder has no value is left out.
+pub fn fill(words: &[String], values: &[(&str, String)]) -> Vec<String> {
+    let filled = |word: &String| {
+        let mut text = String::new();
+        let mut rest = word.as_str();
+        while let Some((before, after)) = rest.split_once('{') {
+            text.push_str(before);
+            let named = after.split_once('}');
+            let value = named.and_then(|(name, _)| values.iter().find(|it| it.0 == name));
+            match (value, named) {
+                (Some((_, value)), _) if value.is_empty() => return None,
+                (Some((_, value)), Some((_, behind))) => {
+                    text.push_str(value);
+                    rest = behind;
+                }
+                _ => {
+                    text.push('{');
+                    rest = after;
+                }
+            }
+        }
+        text.push_str(rest);
+        Some(text)
+    };
+    words.iter().filter_map(filled).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_filled_once_and_left_out_without_a_value() {
+        let words = ["{conf}", "--a={ds} b", "{x} {\"k\": {conf}", "--start={start_ds}", "{"];
+        let values = [
+            ("conf", "c {ds}".to_owned()),
+            ("ds", "2026-01-01".to_owned()),
+            ("start_ds", String::new()),
+        ];
+        let filled = fill(&words.map(str::to_owned), &values);
+        // What was filled in is not filled again: a value is no template.
+        assert_eq!(filled, ["c {ds}", "--a=2026-01-01 b", "{x} {\"k\": c {ds}", "{"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Assessment and ledger to a plan. Pure: no clock, no environment, no network.
 
-mod argv;
+pub mod argv;
 pub mod contract;
 mod digest;
 pub mod modes;

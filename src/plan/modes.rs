@@ -30,6 +30,10 @@ pub struct Mode {
     pub dates: Dates,
     /// What it does, in a few words for people.
     pub does: &'static str,
+    /// How many minutes a job may take where no setting says so.
+    pub timeout: u32,
+    /// How often a job is tried again that failed, where no setting says so.
+    pub retries: u32,
 }
 
 const BATCH: &[ConfigType] = &[ConfigType::GroupBy, ConfigType::Join, ConfigType::StagingQuery];
@@ -43,21 +47,23 @@ const fn mode(
     of: &'static [ConfigType],
     dates: Dates,
     does: &'static str,
+    timeout: u32,
+    retries: u32,
 ) -> Mode {
-    Mode { name, resource, of, only: None, dates, does }
+    Mode { name, resource, of, only: None, dates, does, timeout, retries }
 }
 
 /// Every mode that a plan can hold; those of one resource in the order in which they run.
 #[rustfmt::skip] // one mode, one line
 pub const MODES: &[Mode] = &[
-    mode("backfill", Resource::Table, BATCH, Dates::Range, "computes the output table"),
-    mode("upload", Resource::Kv, GROUP_BY, Dates::Day, "computes the newest values and the serving info"),
-    mode("upload-to-kv", Resource::Kv, GROUP_BY, Dates::Day, "loads them into the KV store"),
-    mode("streaming", Resource::Stream, GROUP_BY, Dates::None, "deploys the streaming job"),
-    mode("metadata-upload", Resource::Metadata, SERVED, Dates::None, "puts the config into the KV store"),
-    mode("log-flattener", Resource::Consistency, JOIN, Dates::Day, "flattens the logged responses"),
-    Mode { only: Some(Dialect::Zip), ..mode("build-comparison-table", Resource::Consistency, JOIN, Dates::Day, "recomputes the logged rows offline") },
-    mode("consistency-metrics-compute", Resource::Consistency, JOIN, Dates::Day, "compares online with offline"),
+    mode("backfill", Resource::Table, BATCH, Dates::Range, "computes the output table", 1440, 1),
+    mode("upload", Resource::Kv, GROUP_BY, Dates::Day, "computes the newest values and the serving info", 360, 1),
+    mode("upload-to-kv", Resource::Kv, GROUP_BY, Dates::Day, "loads them into the KV store", 360, 1),
+    mode("streaming", Resource::Stream, GROUP_BY, Dates::None, "deploys the streaming job", 30, 1),
+    mode("metadata-upload", Resource::Metadata, SERVED, Dates::None, "puts the config into the KV store", 30, 2),
+    mode("log-flattener", Resource::Consistency, JOIN, Dates::Day, "flattens the logged responses", 360, 1),
+    Mode { only: Some(Dialect::Zip), ..mode("build-comparison-table", Resource::Consistency, JOIN, Dates::Day, "recomputes the logged rows offline", 360, 1) },
+    mode("consistency-metrics-compute", Resource::Consistency, JOIN, Dates::Day, "compares online with offline", 360, 1),
 ];
 
 /// The mode with this name.

@@ -14,6 +14,7 @@ use toml::de::DeValue;
 use crate::model::day::Day;
 use crate::model::name::Dialect;
 use crate::plan::modes;
+use crate::plan::modes::Mode;
 
 /// The file's name, at the top of the repository.
 pub const FILE: &str = "chronon-plan.toml";
@@ -29,6 +30,10 @@ pub enum Takes {
     OneOf(&'static [&'static str]),
     /// A list of strings without white space.
     Words,
+    /// A command of one's own: a list of words in which these placeholders are filled in.
+    Template(&'static [&'static str]),
+    /// A whole number from the first to the second.
+    Number(u32, u32),
     /// A date.
     Date,
 }
@@ -55,6 +60,16 @@ const fn setting(
     Setting { path, takes, default, does }
 }
 
+/// What is filled in where a command of one's own names it.
+pub const PLACEHOLDERS: &[&str] =
+    &["conf", "name", "mode", "team", "ds", "start_ds", "end_ds", "operation", "table"];
+
+/// What is filled in where a command names it that looks for a job of an earlier run.
+pub const FIND_PLACEHOLDERS: &[&str] = &["conf", "name", "mode", "operation"];
+
+/// Minutes that a job may be given: a week at the most.
+const MINUTES: Takes = Takes::Number(1, 7 * 24 * 60);
+
 /// Every setting of an env but the arguments of its jobs.
 #[rustfmt::skip] // one setting, one line
 pub const SETTINGS: &[Setting] = &[
@@ -62,6 +77,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("env.*.root", Takes::Text, "the compiled root that exists", "the compiled root, from the repository's top"),
     setting("env.*.dialect", Takes::OneOf(&["zip", "oss"]), "as the files say", "what wrote the compiled files"),
     setting("env.*.program", Takes::Words, "`zipline`, or `run.py` in dialect oss", "the CLI and arguments that always come first"),
+    setting("env.*.cli", Takes::OneOf(&["current", "legacy"]), "current", "how the CLI takes the config: `legacy` is `--conf`, up to version 1.0.12"),
+    setting("env.*.runner", Takes::OneOf(&["zipline", "command"]), "zipline", "what runs jobs: the CLI, or commands of your own"),
+    setting("env.*.command", Takes::Template(PLACEHOLDERS), "a step by hand", "with runner `command`: the command of every mode that has none of its own; `{conf}`, `{name}`, `{mode}`, `{team}`, `{ds}`, `{start_ds}`, `{end_ds}`, `{operation}` and `{table}` are filled in, and a word whose placeholder has no value is left out"),
+    setting("env.*.mode.*.command", Takes::Template(PLACEHOLDERS), "`env.*.command`", "with runner `command`: the command of this mode"),
+    setting("env.*.find", Takes::Template(FIND_PLACEHOLDERS), "such a job is submitted again", "with runner `command`: prints, as its last line, what became of the job of an earlier run: `running`, `done`, `failed` or `none`; `{conf}`, `{name}`, `{mode}` and `{operation}` are filled in"),
+    setting("env.*.mode.*.timeout", MINUTES, "as the table of modes says", "how many minutes a job may take"),
+    setting("env.*.mode.*.retries", Takes::Number(0, 10), "as the table of modes says", "how often a job is tried again that failed"),
     setting("env.*.consistency", Takes::OneOf(&["schedule", "apply"]), "schedule", "who runs consistency jobs"),
     setting("env.*.kv_upload", Takes::Words, "a step by hand", "in dialect oss: the command that loads an upload into the KV store; `{conf}`, `{name}`, `{dataset}` and `{ds}` are filled in"),
     setting("env.*.backfill.start", Takes::Date, "none", "where backfills start that no config gives a start"),
@@ -144,10 +166,54 @@ pub struct EnvSettings {
     pub kv_upload: Option<Vec<String>>,
     /// Where backfills start that no config gives a start.
     pub backfill_start: Option<Day>,
+    /// Whether the CLI is of version 1.0.12 or older, which takes the config by `--conf`.
+    pub legacy_cli: bool,
+    /// Whether jobs are commands of one's own.
+    pub own_commands: bool,
+    /// The command that looks for a job of an earlier run.
+    pub find: Option<Vec<String>>,
+    command: Option<Vec<String>>,
+    modes: BTreeMap<String, ModeSettings>,
     given: Vec<Given>,
 }
 
+/// What is set for one mode of an env.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ModeSettings {
+    command: Option<Vec<String>>,
+    timeout: Option<u32>,
+    retries: Option<u32>,
+}
+
 impl EnvSettings {
+    /// How many minutes a job of this mode may take.
+    pub fn timeout(&self, mode: &Mode) -> u32 {
+        self.modes.get(mode.name).and_then(|it| it.timeout).unwrap_or(mode.timeout)
+    }
+
+    /// How often a job of this mode is tried again that failed.
+    pub fn retries(&self, mode: &Mode) -> u32 {
+        self.modes.get(mode.name).and_then(|it| it.retries).unwrap_or(mode.retries)
+    }
+
+    /// The command of one's own for this mode, its placeholders not yet filled in.
+    pub fn command(&self, mode: &str) -> Option<&[String]> {
+        let own = self.modes.get(mode).and_then(|it| it.command.as_deref());
+        own.or(self.command.as_deref())
+    }
+
+    fn keep_of_mode(&mut self, mode: &str, name: &str, values: &[String]) -> bool {
+        let of = self.modes.entry(mode.to_owned()).or_default();
+        let number = values.first().and_then(|it| it.parse().ok());
+        match name {
+            "command" => of.command = Some(values.to_vec()),
+            "timeout" => of.timeout = number,
+            "retries" => of.retries = number,
+            _ => return false,
+        }
+        true
+    }
+
     /// The values of an argument for a job: the most specific place wins.
     pub fn argument(&self, name: &str, team: Option<&str>, mode: &str) -> &[String] {
         let fits = |given: &&Given| {
@@ -305,6 +371,11 @@ impl Reader<'_> {
             ["consistency"] => env.applies_consistency = first.as_deref() == Some("apply"),
             ["kv_upload"] => env.kv_upload = Some(values),
             ["backfill", "start"] => env.backfill_start = first.and_then(|day| day.parse().ok()),
+            ["cli"] => env.legacy_cli = first.as_deref() == Some("legacy"),
+            ["runner"] => env.own_commands = first.as_deref() == Some("command"),
+            ["command"] => env.command = Some(values),
+            ["find"] => env.find = Some(values),
+            ["mode", mode, name] if env.keep_of_mode(mode, name, &values) => {}
             ["team", team, "mode", mode, name] => {
                 env.given.push(given(Some(team), Some(mode), name, values));
             }
@@ -353,19 +424,49 @@ fn check(takes: Takes, value: &DeValue<'_>) -> Result<Vec<String>, String> {
                 Err(format!("`{word}` is none of `{}`", choices.join("`, `")))
             }
         }
-        Takes::Words => {
-            let list = value.as_array().ok_or_else(|| expected("a list of strings", is(value)))?;
-            let each = list.iter().map(|item| text(item.get_ref()));
-            words(
-                each.collect::<Option<_>>()
-                    .ok_or_else(|| expected("a list of strings", "another list"))?,
-            )
+        Takes::Words => words(texts(value)?),
+        Takes::Template(known) => template(texts(value)?, known),
+        Takes::Number(least, most) => {
+            let number = value.as_integer().map(|it| it.as_str().parse::<u32>());
+            let number = number.ok_or_else(|| expected("a number", is(value)))?;
+            match number.ok().filter(|it| (least..=most).contains(it)) {
+                Some(number) => Ok(vec![number.to_string()]),
+                None => Err(format!("expected a whole number from {least} to {most}")),
+            }
         }
         Takes::Date => {
             let word = text(value).or_else(|| value.as_datetime().map(ToString::to_string));
             let word = word.ok_or_else(|| expected("a date", is(value)))?;
             word.parse::<Day>().map(|day| vec![day.to_string()]).map_err(|error| error.to_string())
         }
+    }
+}
+
+/// A list of strings.
+fn texts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let list = value.as_array();
+    let list = list.ok_or_else(|| expected("a list of strings", value.type_str()))?;
+    let each = list.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
+    each.collect::<Option<_>>().ok_or_else(|| expected("a list of strings", "another list"))
+}
+
+/// The words of a command, where each is there and names no unknown placeholder.
+fn template(words: Vec<String>, known: &'static [&'static str]) -> Result<Vec<String>, String> {
+    if words.is_empty() || words.iter().any(String::is_empty) {
+        return Err("an empty word, or no word at all".to_owned());
+    }
+    let is_name =
+        |it: &&str| !it.is_empty() && it.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let inside = |word: &'_ str| -> Option<String> {
+        let named = word.split('{').skip(1).filter_map(|it| it.split_once('}').map(|it| it.0));
+        named.filter(is_name).find(|it| !known.contains(it)).map(str::to_owned)
+    };
+    match words.iter().find_map(|word| inside(word)) {
+        Some(name) => {
+            let near = nearest(&name, known.iter().copied());
+            Err(format!("there is no `{{{name}}}` here{near}"))
+        }
+        None => Ok(words),
     }
 }
 
@@ -421,6 +522,31 @@ mod tests {
             "11 enw: no such table; did you mean `env`?",
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn commands_of_ones_own_and_limits_are_checked() {
+        let text = "[env.prod]\nrunner = 'command'\ncommand = ['run it', '{cnf}']\nfind = ['x', '{ds}']\n\
+                    [env.prod.mode.backfill]\ntimeout = 0\nretries = '3'\ncommand = []\n";
+        let mistakes = read(text).unwrap_err();
+        let told: Vec<String> =
+            mistakes.iter().map(|it| format!("{} {}", it.line, it.what)).collect();
+        let expected = [
+            "3 there is no `{cnf}` here; did you mean `conf`?",
+            "4 there is no `{ds}` here",
+            "6 expected a whole number from 1 to 10080",
+            "7 expected a number, found string",
+            "8 an empty word, or no word at all",
+        ];
+        assert_eq!(told, expected);
+        let text = "[env.prod]\ncommand = ['a b', '{\"x\": 1}']\n[env.prod.mode.upload]\n\
+                    command = ['own']\ntimeout = 7\nretries = 0\n";
+        let env = &read(text).unwrap().envs["prod"];
+        let mode = |name| modes::by_name(name).unwrap();
+        assert_eq!(env.command("upload"), Some(&["own".to_owned()][..]));
+        assert_eq!(env.command("backfill").unwrap()[0], "a b");
+        assert_eq!((env.timeout(mode("upload")), env.retries(mode("upload"))), (7, 0));
+        assert_eq!(env.timeout(mode("backfill")), mode("backfill").timeout);
     }
 
     #[test]

@@ -57,6 +57,10 @@ pub(super) struct Builder<'a> {
 /// What stands by hand in dialect OSS, whose CLI leaves a running job alone (reference §4.2).
 const STOP_FIRST: &str = "stop the running job first: run.py leaves a job of the same name running";
 
+/// What stands by hand where jobs are commands of one's own.
+const NO_COMMAND: &str =
+    "no command is set for this mode: set `env.*.command` or `env.*.mode.*.command`";
+
 /// What stands by hand in dialect OSS, which has no such mode (reference §4.1).
 const NO_KV_UPLOAD: &str =
     "load the upload into the KV store yourself, or set `kv_upload` of the env to the command";
@@ -140,9 +144,11 @@ impl<'a> Builder<'a> {
         };
         let argv = call.argv();
         let redeployed = mode.resource == Resource::Stream && need.cause != Cause::New;
+        let own = self.inputs.settings.own_commands;
         let manual = match (&argv, dialect) {
+            (None, _) if own => Some(NO_COMMAND.to_owned()),
             (None, _) => Some(NO_KV_UPLOAD.to_owned()),
-            (Some(_), Dialect::Oss) if redeployed => Some(STOP_FIRST.to_owned()),
+            (Some(_), Dialect::Oss) if redeployed && !own => Some(STOP_FIRST.to_owned()),
             (Some(_), _) => None,
         };
         self.check_path(address, &config.path);

@@ -225,3 +225,54 @@ fn commands_are_what_the_cli_takes() {
         assert_eq!(step(&plan, id)["argv"], json!(argv.concat()), "{id}");
     }
 }
+
+/// Settings, a step of the change above, and its command.
+const OTHERS: [(&str, &str, &[&str]); 4] = [
+    (
+        "cli = 'legacy'",
+        "staging_queries/catalog.plays.clean_plays__0#backfill",
+        &[
+            "zipline",
+            "run",
+            "--conf=compiled/staging_queries/catalog/plays.clean_plays__0",
+            "--mode=backfill",
+            "--start-ds=2025-01-01",
+            "--end-ds=2026-11-21",
+            "--force-overwrite",
+        ],
+    ),
+    (
+        "runner = 'command'\ncommand = ['sh', '-c', 'run it', '{mode}', '{start_ds}', '{end_ds}']",
+        "staging_queries/catalog.plays.clean_plays__0#backfill",
+        &["sh", "-c", "run it", "backfill", "2025-01-01", "2026-11-21"],
+    ),
+    (
+        "runner = 'command'\ncommand = ['run', '{name}@{team}', '{ds}', '{start_ds}', '{operation}']",
+        "group_bys/listening.plays.listener_plays__1#upload",
+        &["run", "listening.plays.listener_plays__1@listening", "2026-11-21", "{operation}"],
+    ),
+    (
+        "runner = 'command'\ncommand = ['x']\n[env.prod.mode.upload]\ncommand = ['own', '{conf}']",
+        "group_bys/listening.plays.listener_plays__1#upload",
+        &["own", PLAYS],
+    ),
+];
+
+#[test]
+fn commands_are_what_an_old_cli_or_ones_own_takes() {
+    let repo = repository("zipline", "compiled");
+    for change in ["add-aggregation", "staging-sql-changed"] {
+        let change = project().join("fixtures/zipline/changes").join(change).join("compiled");
+        repo.copy(&change, "compiled");
+    }
+    for (settings, id, argv) in OTHERS {
+        repo.write("chronon-plan.toml", format!("[env.prod]\n{settings}\n"));
+        repo.commit("settings");
+        assert_eq!(step(&plan(&repo, &[]), id)["argv"], json!(argv), "{settings}");
+    }
+    repo.write("chronon-plan.toml", "[env.prod]\nrunner = 'command'\n");
+    repo.commit("no command");
+    let plan = plan(&repo, &[]);
+    let step = step(&plan, "group_bys/listening.plays.listener_plays__1#upload");
+    assert!(step["manual"].as_str().unwrap().contains("`env.*.command`"), "{step}");
+}
