@@ -10,6 +10,7 @@ mod laws;
 mod layering;
 mod ledger;
 mod names;
+mod processes;
 mod repositories;
 mod rules;
 mod scenarios;
