@@ -67,6 +67,9 @@ pub const PLACEHOLDERS: &[&str] =
 /// What is filled in where a command names it that looks for a job of an earlier run.
 pub const FIND_PLACEHOLDERS: &[&str] = &["conf", "name", "mode", "operation"];
 
+/// What is filled in where a command archives a table.
+pub const ARCHIVE_PLACEHOLDERS: &[&str] = &["table", "conf", "name", "operation"];
+
 /// Minutes that a job may be given: a week at the most.
 const MINUTES: Takes = Takes::Number(1, 7 * 24 * 60);
 
@@ -76,6 +79,9 @@ pub const SETTINGS: &[Setting] = &[
     setting("default_env", Takes::Word, "the only env", "the env that is meant when `--env` is missing"),
     setting("env.*.root", Takes::Text, "the compiled root that exists", "the compiled root, from the repository's top"),
     setting("env.*.dialect", Takes::OneOf(&["zip", "oss"]), "as the files say", "what wrote the compiled files"),
+    setting("env.*.state", Takes::Text, "`.chronon-plan` at the repository's top", "where the ledger is kept: `gs://BUCKET/PREFIX`, or a folder from the repository's top; the env's name is added"),
+    setting("env.*.lock.ttl", Takes::Number(2, 3600), "60", "after how many seconds without a sign of life a lock may be taken over"),
+    setting("env.*.parallelism", Takes::Number(1, 256), "8", "how many jobs of an apply run at once"),
     setting("env.*.program", Takes::Words, "`zipline`, or `run.py` in dialect oss", "the CLI and arguments that always come first"),
     setting("env.*.cli", Takes::OneOf(&["current", "legacy"]), "current", "how the CLI takes the config: `legacy` is `--conf`, up to version 1.0.12"),
     setting("env.*.runner", Takes::OneOf(&["zipline", "command"]), "zipline", "what runs jobs: the CLI, or commands of your own"),
@@ -84,9 +90,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("env.*.find", Takes::Template(FIND_PLACEHOLDERS), "such a job is submitted again", "with runner `command`: prints, as its last line, what became of the job of an earlier run: `running`, `done`, `failed` or `none`; `{conf}`, `{name}`, `{mode}` and `{operation}` are filled in"),
     setting("env.*.mode.*.timeout", MINUTES, "as the table of modes says", "how many minutes a job may take"),
     setting("env.*.mode.*.retries", Takes::Number(0, 10), "as the table of modes says", "how often a job is tried again that failed"),
+    setting("env.*.retry_delay", Takes::Number(0, 3600), "10", "how many seconds to wait before the first new attempt; it doubles with each"),
+    setting("env.*.archive", Takes::Template(ARCHIVE_PLACEHOLDERS), "`--archived` says that somebody did", "the command that archives or drops a table before an `archive-first` backfill; `{table}`, `{conf}`, `{name}`, `{operation}` are filled in"),
     setting("env.*.consistency", Takes::OneOf(&["schedule", "apply"]), "schedule", "who runs consistency jobs"),
     setting("env.*.kv_upload", Takes::Words, "a step by hand", "in dialect oss: the command that loads an upload into the KV store; `{conf}`, `{name}`, `{dataset}` and `{ds}` are filled in"),
     setting("env.*.backfill.start", Takes::Date, "none", "where backfills start that no config gives a start"),
+    setting("env.*.backfill.chunk_days", Takes::Number(1, 36500), "one job for all days", "how many days one job of a backfill computes at most; an apply that was killed goes on with the next chunk"),
 ];
 
 /// One argument that jobs are given.
@@ -166,6 +175,18 @@ pub struct EnvSettings {
     pub kv_upload: Option<Vec<String>>,
     /// Where backfills start that no config gives a start.
     pub backfill_start: Option<Day>,
+    /// How many days one job of a backfill computes at most.
+    pub chunk_days: Option<u32>,
+    /// Where the ledger is kept, where it is named.
+    pub state: Option<String>,
+    /// After how many seconds without a sign of life a lock may be taken over.
+    pub lock_ttl: Option<u32>,
+    /// How many jobs of an apply run at once.
+    pub parallelism: Option<u32>,
+    /// How many seconds to wait before the first new attempt.
+    pub retry_delay: Option<u32>,
+    /// The command that archives a table, its placeholders not filled in.
+    pub archive: Option<Vec<String>>,
     /// Whether the CLI is of version 1.0.12 or older, which takes the config by `--conf`.
     pub legacy_cli: bool,
     /// Whether jobs are commands of one's own.
@@ -322,7 +343,7 @@ impl Reader<'_> {
             return true;
         }
         let last = path.last().map_or("", String::as_str);
-        let names = ["env", "mode", "team", "backfill"];
+        let names = ["env", "mode", "team", "backfill", "lock"];
         let what = format!("no such table{}", nearest(last, names.into_iter()));
         self.mistake(at, &path.join("."), what);
         false
@@ -357,6 +378,7 @@ impl Reader<'_> {
         debug_assert_eq!(env_word, "env");
         let env = self.settings.envs.entry(env.clone()).or_default();
         let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+        let number = first.as_ref().and_then(|it| it.parse().ok());
         let given = |team: Option<&str>, mode: Option<&str>, name: &str, values| Given {
             team: team.map(str::to_owned),
             mode: mode.map(str::to_owned),
@@ -371,6 +393,12 @@ impl Reader<'_> {
             ["consistency"] => env.applies_consistency = first.as_deref() == Some("apply"),
             ["kv_upload"] => env.kv_upload = Some(values),
             ["backfill", "start"] => env.backfill_start = first.and_then(|day| day.parse().ok()),
+            ["backfill", "chunk_days"] => env.chunk_days = number,
+            ["state"] => env.state = first,
+            ["lock", "ttl"] => env.lock_ttl = number,
+            ["parallelism"] => env.parallelism = number,
+            ["retry_delay"] => env.retry_delay = number,
+            ["archive"] => env.archive = Some(values),
             ["cli"] => env.legacy_cli = first.as_deref() == Some("legacy"),
             ["runner"] => env.own_commands = first.as_deref() == Some("command"),
             ["command"] => env.command = Some(values),
