@@ -17,7 +17,7 @@ use crate::model::ledger::Ledger;
 use crate::model::ledger::Parent;
 
 /// The head's object.
-const KEY: &str = "state.json";
+pub(super) const KEY: &str = "state.json";
 
 /// How many serials that were given up are passed over.
 const GAPS: u64 = 100;
@@ -67,10 +67,10 @@ pub fn earlier(objects: &Objects, env: &str, serial: u64) -> Result<Option<Head>
 fn at(objects: &Objects, env: &str, key: &str) -> Result<Option<Head>, StateError> {
     let Some(object) = objects.get(key)? else { return Ok(None) };
     let (ledger, found) =
-        ledger::read(&object.bytes).map_err(|error| StateError::bad(objects, key, error))?;
+        ledger::read(&object.bytes).map_err(|error| StateError::bad(objects, key, &error))?;
     if found != env {
         let error = BadLedger::OtherEnv { found, wanted: env.to_owned() };
-        return Err(StateError::bad(objects, key, error));
+        return Err(StateError::bad(objects, key, &error));
     }
     let digest = ledger::digest(&object.bytes);
     Ok(Some(Head { ledger, generation: object.generation, digest }))

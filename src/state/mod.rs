@@ -9,31 +9,40 @@
 //! state safe (the lock, the fence, history, answers that got lost) is written once above that.
 
 pub mod clock;
+pub mod gcs;
 pub mod head;
 pub mod journal;
 pub mod lease;
 pub mod ledger;
+pub mod local;
+pub mod location;
 pub mod objects;
 pub mod store;
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 
-use objects::Objects;
+use self::ledger::BadLedger;
+use self::objects::Objects;
+use self::store::StoreError;
 
-/// Why the state could not be read or written.
+/// Why state could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// The store gave no answer for too long.
-    #[error("{location}: `{key}`: no answer: {what}")]
+    /// There was no clear answer in time.
+    #[error("no answer about {place} in {} seconds: {why}", .after.as_secs())]
     NoAnswer {
-        /// Where the state is.
-        location: String,
-        /// The object.
-        key: String,
-        /// What it said last.
-        what: String,
+        /// The object, with the store it is in.
+        place: String,
+        /// What the last attempt said.
+        why: String,
+        /// How long it was tried.
+        after: Duration,
+        /// Whether a write may have happened, or may happen still.
+        unclear: bool,
     },
-    /// The store will not do it.
+    /// It did not happen and will not: a permission, a bucket, a disk, a name.
     #[error("{what}")]
     Refused {
         /// What is wrong.
@@ -42,7 +51,7 @@ pub enum StateError {
         next: String,
     },
     /// An object is not what it should be.
-    #[error("{location}: `{key}`: {what}")]
+    #[error("{key} in {location}: {what}")]
     Bad {
         /// Where the state is.
         location: String,
@@ -53,11 +62,38 @@ pub enum StateError {
         /// Whether a newer version of this program wrote it.
         newer: bool,
     },
+    /// The caller asked to stop waiting.
+    #[error("stopped waiting for {place}")]
+    Cancelled {
+        /// The object, with the store it is in.
+        place: String,
+        /// Whether a write may have happened, or may happen still.
+        unclear: bool,
+    },
 }
 
 impl StateError {
-    fn bad(objects: &Objects, key: &str, error: ledger::BadLedger) -> Self {
-        let newer = matches!(error, ledger::BadLedger::Newer { version: _ });
+    /// What to do next.
+    pub fn next(&self) -> &str {
+        match self {
+            Self::Refused { next, .. } => next,
+            Self::Bad { newer: true, .. } => "use the chronon-plan that wrote it, or a newer one",
+            Self::Bad { key, .. } if key == head::KEY => {
+                "`chronon-plan state history` lists earlier ledgers, `state rollback` restores one"
+            }
+            Self::Bad { .. } => "put back what was there: nothing but chronon-plan may write there",
+            Self::NoAnswer { unclear: true, .. } | Self::Cancelled { unclear: true, .. } => {
+                "run it again: what was written is found, and what was not is written"
+            }
+            Self::NoAnswer { .. } => "check the network, then run it again: nothing was written",
+            Self::Cancelled { .. } => "run it again: nothing was written",
+        }
+    }
+}
+
+impl StateError {
+    fn bad(objects: &Objects, key: &str, error: &BadLedger) -> Self {
+        let newer = matches!(error, BadLedger::Newer { version: _ });
         let (location, key, what) = (objects.location(), key.to_owned(), error.to_string());
         Self::Bad { location, key, what, newer }
     }
@@ -81,8 +117,19 @@ fn parse<T: DeserializeOwned>(
     let version = json.get("format_version").and_then(serde_json::Value::as_u64).unwrap_or(0);
     if version > u64::from(known) {
         let what =
-            format!("written by a newer chronon-plan (form {version}, this one knows {known})");
+            format!("it was written by a newer chronon-plan (form {version}, this one knows {known})");
         return Err(bad(what, true));
     }
     serde_json::from_value(json).map_err(|error| bad(error.to_string(), false))
+}
+
+impl From<StoreError> for StateError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused { what, next } => Self::Refused { what, next },
+            StoreError::Busy(what) | StoreError::Unclear(what) => {
+                Self::Refused { what, next: "check the network, then run it again".to_owned() }
+            }
+        }
+    }
 }

@@ -77,3 +77,31 @@ pub trait Store: Send + Sync {
     /// Where this is, as a person writes it.
     fn location(&self) -> String;
 }
+
+/// How long a key may be, in bytes: with a prefix before it, object stores take 1024.
+const LONGEST_KEY: usize = 700;
+
+/// How long one part of a key may be, in bytes: file systems take 255, and some need room.
+const LONGEST_PART: usize = 200;
+
+/// Holds a key against the rules that every store keeps, so that a key that works in one works in
+/// all: parts between `/`, none empty, none that starts with a dot, no backslash, nothing that
+/// does not print.
+///
+/// # Errors
+/// Where one does not hold, with the rule.
+pub fn check_key(key: &str) -> Result<(), StoreError> {
+    let wrong = match key {
+        _ if key.len() > LONGEST_KEY => "is too long",
+        _ if key.contains('\\') => "contains a backslash",
+        _ if key.contains(char::is_control) => "contains what does not print",
+        _ if key.split('/').any(str::is_empty) => "has an empty part",
+        _ if key.split('/').any(|part| part.starts_with('.')) => "has a part that starts with `.`",
+        _ if key.split('/').any(|part| part.len() > LONGEST_PART) => "has a part that is too long",
+        _ => return Ok(()),
+    };
+    Err(StoreError::Refused {
+        what: format!("the object name `{}` {wrong}", key.escape_debug()),
+        next: "use parts of letters, digits, `-`, `_` and `.`, with `/` between them".to_owned(),
+    })
+}

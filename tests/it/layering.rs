@@ -34,17 +34,20 @@ const EDGES: &[(&str, &[&str])] = &[
     // Git is read in one place.
     ("git2", &["source/"]),
     // Disk, environment, processes, streams and clock belong to the outermost layer.
-    ("std::fs", &["source/cache.rs", "source/packs.rs", "apply/machine.rs", "apply/process.rs", "cli/"]),
+    ("std::fs", &["source/cache.rs", "source/packs.rs", "state/local.rs", "apply/machine.rs", "apply/process.rs", "cli/"]),
     ("std::env", &["cli/"]),
     ("std::process", &["source/cache.rs", "apply/process.rs", "cli/", "main.rs"]),
-    ("std::io", &["source/cache.rs", "source/packs.rs", "apply/process.rs", "cli/"]),
+    ("std::io", &["source/cache.rs", "source/packs.rs", "state/local.rs", "apply/process.rs", "cli/"]),
     ("std::io::stdin", &["cli/commands/"]),
     ("std::io::stdout", &["cli/output.rs"]),
     ("std::io::stderr", &["cli/output.rs"]),
     ("std::net", &[]),
     ("std::os", &["apply/machine.rs", "apply/process.rs"]),
-    ("std::time", &["apply/command.rs", "apply/process.rs", "apply/runner.rs"]),
-    ("std::thread", &["source/", "plan/mod.rs", "apply/process.rs"]),
+    // Spans of time are values; clocks are not.
+    ("std::time", &["state/", "apply/", "cli/"]),
+    ("std::time::Instant", &["apply/command.rs", "apply/process.rs", "cli/"]),
+    ("std::time::SystemTime", &[]),
+    ("std::thread", &["source/", "plan/mod.rs", "apply/engine.rs", "apply/process.rs", "cli/"]),
     ("jiff", &["model/day.rs", "cli/commands/plan.rs"]),
     ("jiff::Timestamp", &["cli/commands/plan.rs"]),
     ("jiff::Zoned", &[]),
@@ -63,6 +66,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("regex", &["apply/scrub.rs"]),
     ("rustix", &["apply/process.rs"]),
     ("postcard", &["source/cache.rs"]),
+    ("google_cloud_storage", &["state/gcs.rs"]),
+    ("google_cloud_auth", &["state/gcs.rs"]),
+    ("google_cloud_gax", &["state/gcs.rs"]),
+    ("tokio", &["state/gcs.rs"]),
+    ("bytes", &["state/gcs.rs"]),
     ("schemars", &["plan/contract.rs", "render/graph.rs", "cli/commands/"]),
 ];
 

@@ -14,6 +14,7 @@ mod processes;
 mod repositories;
 mod rules;
 mod scenarios;
+mod stores;
 mod support;
 mod verdicts;
 

@@ -1,5 +1,6 @@
 //! What tests share: repositories to plan, and the binary in a clean environment.
 
+pub(crate) mod clock;
 pub(crate) mod gcs;
 mod repo;
 
