@@ -86,6 +86,8 @@ pub struct Apply<'a> {
     pub parallelism: usize,
     /// What runs jobs.
     pub runner: &'a dyn Runner,
+    /// What runs commands of the settings.
+    pub commands: &'a dyn Runner,
     /// Where everything is written first.
     pub journal: &'a Journal<'a>,
     /// The lock: nothing starts without it.
@@ -322,7 +324,8 @@ impl Engine<'_> {
             (self.apply.tell)(Progress::Resumed { step: task.id.clone(), job: open.job.clone() });
             let context = Context { job_id: &|_| (), stop: self.apply.stop };
             let id = open.job.as_deref().unwrap_or(&open.operation);
-            if self.apply.runner.find(&job, id, context) == Found::Ended(Outcome::Left) {
+            let own = pieces.first().is_some_and(|it| it.own);
+            if self.runner(own).find(&job, id, context) == Found::Ended(Outcome::Left) {
                 return None;
             }
             let how = Ending::Failed;
@@ -330,6 +333,10 @@ impl Engine<'_> {
             self.keep(vec![Event::Ended { work, step: task.id.clone(), how, what }]).ok()?;
         }
         Some(())
+    }
+
+    fn runner(&self, own: bool) -> &dyn Runner {
+        if own { self.apply.commands } else { self.apply.runner }
     }
 
     fn job(&self, task: &Task, argv: Vec<String>, operation: &str) -> Job {
@@ -358,7 +365,7 @@ impl Engine<'_> {
             let job = self.job(task, piece.argv.clone(), &operation);
             let context =
                 Context { job_id: &|id| self.submitted(task, piece, id), stop: self.apply.stop };
-            let outcome = self.apply.runner.run(&job, context);
+            let outcome = self.runner(piece.own).run(&job, context);
             match self.ended(task, piece, outcome) {
                 Ok(ended) => return ended,
                 Err(what) if attempt > task.retries => return what.into_failed(&job),
@@ -378,7 +385,7 @@ impl Engine<'_> {
         let context =
             Context { job_id: &|id| self.submitted(task, piece, id), stop: self.apply.stop };
         let id = open.job.as_deref().unwrap_or(&open.operation);
-        match self.apply.runner.find(&job, id, context) {
+        match self.runner(piece.own).find(&job, id, context) {
             Found::Nothing => None,
             Found::Ended(outcome) => match self.ended(task, piece, outcome) {
                 Ok(ended) => Some(ended),

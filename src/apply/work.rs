@@ -22,6 +22,8 @@ pub struct Piece {
     pub argv: Vec<String>,
     /// The days, where the step is cut into several.
     pub days: Option<(Day, Day)>,
+    /// Whether it is a command of the settings, whatever runs the other jobs.
+    pub own: bool,
 }
 
 /// The pieces of a step, in the order in which they run. `lineage` tells ledgers apart, `wanted`
@@ -75,7 +77,18 @@ fn piece(
     let mut parts = vec![lineage, &step.id, &wanted];
     parts.extend(argv.iter().map(String::as_str));
     let work = name(&parts);
-    Piece { work, argv, days }
+    Piece { work, argv, days, own: false }
+}
+
+/// A command of the settings that must be done before a step.
+pub fn preparation(
+    lineage: &str,
+    wanted: Option<Fingerprint>,
+    step: &Step,
+    argv: &[String],
+) -> Piece {
+    let prepared = piece(lineage, wanted, step, argv.to_vec(), None);
+    Piece { own: true, ..prepared }
 }
 
 /// A name for what these words say together, and nothing else does.

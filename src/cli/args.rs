@@ -39,6 +39,9 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Plan(PlanArgs),
+    Apply(ApplyArgs),
+    State(StateArgs),
+    Lock(LockArgs),
     Diff(DiffArgs),
     Show(ShowArgs),
     Graph(GraphArgs),
@@ -125,11 +128,221 @@ pub(super) struct PlanArgs {
     /// Go on without files that cannot be read; the plan is marked incomplete.
     #[arg(long)]
     pub(super) keep_going: bool,
+    /// Do not read the ledger: what stands at base counts as applied. Needs no credentials.
+    #[arg(long)]
+    pub(super) no_state: bool,
     #[command(flatten)]
     pub(super) out: OutArgs,
     /// End with 2 where there is anything to do.
     #[arg(long)]
     pub(super) detailed_exitcode: bool,
+}
+
+/// How progress looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressFormat {
+    /// For people: a live view on a terminal, lines elsewhere.
+    #[default]
+    Text,
+    /// For programs: one event to a line; `chronon-plan schema progress` describes it.
+    Json,
+}
+
+/// Run the jobs that a commit needs, in order, and keep what was applied in the ledger.
+///
+/// Plans again under the lock and runs exactly that. A run that failed, was killed or was
+/// interrupted is carried on by the next: what is done is not done again, and a job that is still
+/// running is found instead of submitted twice. A failed job holds up what waits for it and
+/// nothing else.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES\n  \
+    chronon-plan state adopt --commit main    # once: what runs today is what main says\n  \
+    chronon-plan apply\n  \
+    chronon-plan apply --yes --approved sha256:…\n  \
+    chronon-plan plan --format json --out plan.json && chronon-plan apply plan.json --yes\n  \
+    chronon-plan apply --target 'group_bys/payments.*'\n\n\
+    EXIT CODES\n  \
+    0 all is applied, 3 not the approved plan, 4 lock held or lost, 5 a job failed: run again to\n  \
+    resume, 6 a table must be archived first, 7 the plan or commit is out of date, 130 interrupted.")]
+pub(super) struct ApplyArgs {
+    /// A plan saved with `plan --format json`: apply its commit, and no step that it lacks.
+    pub(super) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) repo: RepoArgs,
+    /// The commit to compare with. Without it: the one that was applied last. Without a ledger, it
+    /// counts as applied.
+    #[arg(long, value_name = "REV")]
+    pub(super) base: Option<String>,
+    /// The commit to apply. Without it: HEAD.
+    #[arg(long, value_name = "REV", conflicts_with = "file")]
+    pub(super) head: Option<String>,
+    /// The day of the apply; backfills end the day before. Without it: today, in UTC.
+    #[arg(long, value_name = "DATE", conflicts_with = "file")]
+    pub(super) as_of: Option<Day>,
+    /// Only steps of configs whose address matches, and what they wait for. May be repeated.
+    #[arg(long, value_name = "GLOB")]
+    pub(super) target: Vec<String>,
+    /// A step to run although nothing asks for it. May be repeated.
+    #[arg(long, value_name = "STEP")]
+    pub(super) force: Vec<String>,
+    /// Do not ask. Needed where there is no terminal.
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// The digest of the plan that was approved; another plan is not applied.
+    #[arg(long, value_name = "DIGEST")]
+    pub(super) approved: Option<String>,
+    /// Only say what would be run.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// How many jobs run at once.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(super) parallelism: Option<u32>,
+    /// The table of this config has been archived or dropped. May be repeated.
+    #[arg(long, value_name = "CONFIG")]
+    pub(super) archived: Vec<String>,
+    /// What this step asks for by hand has been done. May be repeated.
+    #[arg(long, value_name = "STEP")]
+    pub(super) done: Vec<String>,
+    /// Apply a commit that does not descend from the one that was applied last.
+    #[arg(long)]
+    pub(super) allow_older: bool,
+    /// How many seconds to wait for the lock.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(super) lock_timeout: u64,
+    /// How progress looks.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) format: ProgressFormat,
+}
+
+/// How an answer about state looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum StateFormat {
+    /// For people at a terminal.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What all commands on state share.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StateCommon {
+    #[command(flatten)]
+    pub(super) repo: RepoArgs,
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) format: StateFormat,
+    /// How many seconds to wait for the lock, where it is needed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(super) lock_timeout: u64,
+}
+
+/// Look at the ledger of what has been applied, and correct it.
+#[derive(Debug, Args)]
+pub(super) struct StateArgs {
+    #[command(subcommand)]
+    pub(super) command: StateCommand,
+}
+
+/// What to do with the ledger.
+#[derive(Debug, Subcommand)]
+pub(super) enum StateCommand {
+    /// List the resources that were applied.
+    List {
+        /// Only those of configs that match.
+        #[arg(value_name = "GLOB")]
+        of: Vec<String>,
+        #[command(flatten)]
+        common: StateCommon,
+    },
+    /// Show everything that is known of one config's resources.
+    Show {
+        /// The config, as `group_bys/team.file.name__1`.
+        config: String,
+        #[command(flatten)]
+        common: StateCommon,
+    },
+    /// Print the ledger as it is kept.
+    Pull {
+        /// Write it to this file instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        common: StateCommon,
+    },
+    /// Put a ledger in the place of the one that is kept.
+    ///
+    /// Refuses an older one, one of another lineage, and one of the same serial with other content.
+    Push {
+        /// A file as `state pull` prints it; `-` for standard input.
+        file: PathBuf,
+        /// Push it whatever it is.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        common: StateCommon,
+    },
+    /// Forget resources: somebody removed them, or they are nobody's business any more.
+    Rm {
+        /// Configs, as `group_bys/team.file.name__1`, or single resources, as `…__1#stream`.
+        #[arg(value_name = "CONFIG", required = true)]
+        of: Vec<String>,
+        #[command(flatten)]
+        common: StateCommon,
+    },
+    /// Record a commit as applied without running anything: how a team starts.
+    Adopt {
+        /// The commit.
+        #[arg(long, value_name = "REV")]
+        commit: String,
+        /// Only configs that match. May be repeated.
+        #[arg(long, value_name = "GLOB")]
+        target: Vec<String>,
+        /// Where the ledger says otherwise, overwrite what it says.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        common: StateCommon,
+    },
+    /// List earlier ledgers, the newest first.
+    History {
+        /// How many.
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+        #[command(flatten)]
+        common: StateCommon,
+    },
+    /// Restore an earlier ledger, and say what that means for the world.
+    Rollback {
+        /// Its serial, as `state history` lists it.
+        serial: u64,
+        #[command(flatten)]
+        common: StateCommon,
+    },
+}
+
+/// Look at the lock, and free it.
+#[derive(Debug, Args)]
+pub(super) struct LockArgs {
+    #[command(subcommand)]
+    pub(super) command: LockCommand,
+}
+
+/// What to do with the lock.
+#[derive(Debug, Subcommand)]
+pub(super) enum LockCommand {
+    /// Show who holds it.
+    Show {
+        #[command(flatten)]
+        common: StateCommon,
+    },
+    /// Free a lock whose holder is surely dead.
+    Release {
+        /// The id that `lock show` prints: so that no other lock is freed than the one you saw.
+        id: String,
+        #[command(flatten)]
+        common: StateCommon,
+    },
 }
 
 /// Show which fields and feature columns differ between two commits, without planning.

@@ -9,6 +9,9 @@ use crate::plan::settings::FILE;
 use crate::plan::settings::Mistake;
 use crate::render::visible;
 use crate::source::SourceError;
+use crate::state::StateError;
+use crate::state::head::SaveError;
+use crate::state::lease::LockError;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,8 @@ pub struct Failure {
     pub what: Vec<String>,
     /// What to do next.
     pub hints: Vec<String>,
+    /// What the process ends with.
+    pub exit: Exit,
 }
 
 impl fmt::Display for Failure {
@@ -75,13 +80,27 @@ impl fmt::Display for Failure {
 impl Failure {
     /// A failure with one line and no more than that to say.
     pub fn new(what: impl fmt::Display) -> Self {
-        Self { what: vec![what.to_string()], hints: Vec::new() }
+        Self { what: vec![what.to_string()], hints: Vec::new(), exit: Exit::Error }
     }
 
     /// The same, with something to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// The same, ending with another code than 1.
+    #[must_use]
+    pub fn ends(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// The same, with more lines.
+    #[must_use]
+    pub fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.what.extend(lines);
         self
     }
 
@@ -98,7 +117,7 @@ impl Failure {
         };
         what.extend(files.iter().map(|file| line(side, file)));
         what.extend(others.iter().map(|file| line("base", file)));
-        Self { what, hints: Vec::new() }
+        Self { what, hints: Vec::new(), exit: Exit::Error }
             .hint("compile again and commit the result (`zipline compile --force`)")
             .hint("or plan without these files: `chronon-plan plan --keep-going`")
     }
@@ -113,7 +132,8 @@ impl Failure {
             "" => format!("{place}:{}: {}", it.line, it.what),
             setting => format!("{place}:{}: `{setting}`: {}", it.line, it.what),
         }));
-        Self { what, hints: Vec::new() }.hint(format!("the README lists every setting of {FILE}"))
+        Self { what, hints: Vec::new(), exit: Exit::Error }
+            .hint(format!("the README lists every setting of {FILE}"))
     }
 }
 
@@ -182,6 +202,39 @@ impl From<PlanError> for Failure {
             PlanError::UnknownStep { .. } => failure.hint("a step is named like `group_bys/team.file.name__1#upload`"),
             PlanError::UnknownTarget { .. } => failure.hint("a target is matched against addresses like `group_bys/team.*`; chronon-plan graph lists them"),
             PlanError::LedgerVersion { .. } => failure,
+        }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        Self::new(&error).hint(error.next())
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held(ref document) => Self::new(&error)
+                .ends(Exit::Locked)
+                .hint("wait until it is done, or give it longer with `--lock-timeout SECONDS`")
+                .hint(format!(
+                    "if that run is surely dead: chronon-plan lock release {}",
+                    document.nonce
+                )),
+            LockError::Interrupted => Self::new(&error).ends(Exit::Interrupted),
+            LockError::State(error) => error.into(),
+        }
+    }
+}
+
+impl From<SaveError> for Failure {
+    fn from(error: SaveError) -> Self {
+        match error {
+            SaveError::Changed => Self::new(&error)
+                .ends(Exit::Locked)
+                .hint("run it again: it starts from what is there now"),
+            SaveError::State(error) => error.into(),
         }
     }
 }

@@ -5,6 +5,10 @@ mod basis;
 mod commands;
 pub mod failure;
 mod output;
+mod progress;
+mod signals;
+mod state;
+mod tasks;
 mod workspace;
 
 use std::process::ExitCode;
@@ -25,6 +29,9 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Plan(args) => commands::plan::run(&args, &mut output),
+        Command::Apply(args) => commands::apply::run(&args, &mut output),
+        Command::State(args) => commands::state::run(&args, &mut output),
+        Command::Lock(args) => commands::lock::run(&args, &mut output),
         Command::Diff(args) => commands::diff::run(&args, &mut output),
         Command::Show(args) => commands::show::run(&args, &mut output),
         Command::Graph(args) => commands::graph::run(&args, &mut output),
@@ -34,8 +41,9 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => commands::completions::run(&args, &mut output),
     };
     let exit = outcome.unwrap_or_else(|failure| {
+        let exit = failure.exit;
         output.tell(failure);
-        Exit::Error
+        exit
     });
     ExitCode::from(exit.code())
 }

@@ -69,10 +69,29 @@ impl Output {
 
     /// Says something beside the answer.
     pub(super) fn tell(&mut self, what: impl Display) {
-        let text = what.to_string();
+        Self::aside(&what.to_string());
+    }
+
+    /// The same, from any thread.
+    pub(super) fn aside(text: &str) {
         let end = if text.ends_with('\n') { "" } else { "\n" };
         // Nobody listens: nothing is left to tell.
         std::io::stderr().lock().write_all(format!("{text}{end}").as_bytes()).unwrap_or_default();
+    }
+
+    /// One line of an answer that comes bit by bit, as JSON.
+    pub(super) fn line(what: &impl serde::Serialize) {
+        let text = serde_json::to_string(what).unwrap_or_default();
+        let mut stdout = std::io::stdout().lock();
+        // Whoever read has seen enough; the jobs go on.
+        stdout.write_all(format!("{text}\n").as_bytes()).unwrap_or_default();
+        stdout.flush().unwrap_or_default();
+    }
+
+    /// Whether somebody watches a terminal that can be drawn on.
+    pub(super) fn is_live(&self) -> bool {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        std::io::stderr().is_terminal() && !dumb && std::env::var_os("CI").is_none()
     }
 }
 

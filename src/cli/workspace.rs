@@ -71,30 +71,57 @@ pub(super) struct Judged {
     pub(super) stale_copies: Vec<StaleCopy>,
 }
 
-impl Workspace {
-    /// Opens the repository and reads both catalogs.
-    pub(super) fn open(request: &Request) -> Result<Self, Failure> {
+/// What is settled before any catalog is read: the commit, the env, its settings.
+pub(super) struct Prepared {
+    pub(super) repository: Repository,
+    pub(super) head: Revision,
+    pub(super) env: String,
+    pub(super) settings: EnvSettings,
+    root: String,
+    request: Request,
+}
+
+impl Prepared {
+    /// Opens the repository and reads the settings.
+    pub(super) fn of(request: &Request) -> Result<Self, Failure> {
         let repository = Repository::open(&request.repo)?;
         let head = repository.revision(request.head.as_deref().unwrap_or("HEAD"))?;
-        let base = match &request.base {
-            _ if request.one_commit => head.clone(),
-            Some(base) => repository.base(base, &head)?,
-            None => repository.default_base(&head)?,
-        };
         let all = read_settings(&repository, request, &head)?;
         let (env, settings) = choose_env(request, all)?;
         let root = match request.root.as_ref().or(settings.root.as_ref()) {
             Some(root) => plain_root(root, repository.top())?,
-            None => find_root(&repository, &head, &base, request)?,
+            None => find_root(&repository, &head, request)?,
         };
         let env = env.unwrap_or_else(|| usual_env(&root).to_owned());
+        Ok(Self { repository, head, env, settings, root, request: request.clone() })
+    }
+
+    /// The folder that lies beside the compiled files: the top of the work tree, or the repository
+    /// itself where it has none.
+    pub(super) fn top(&self) -> PathBuf {
+        let bare = || self.repository.cache_dir();
+        self.repository.top().map_or_else(bare, Path::to_owned)
+    }
+
+    /// Whether the request names a base.
+    pub(super) fn names_base(&self) -> bool {
+        self.request.base.is_some()
+    }
+
+    /// The base that the request names, or the usual one.
+    pub(super) fn base(&self) -> Result<Revision, Failure> {
+        Ok(base_of(&self.repository, &self.head, &self.request)?)
+    }
+
+    /// Reads both catalogs.
+    pub(super) fn read(self, base: &Revision) -> Result<Workspace, Failure> {
+        let Self { repository, head, env, settings, root, request } = self;
         let cache = match request.cached {
             true => Cache::in_folder(&repository.cache_dir()),
             false => Cache::off(),
         };
         let extent = if request.thorough { Extent::Whole } else { Extent::Facts };
-        let sides =
-            Sides { base: &base, head: &head, root: &root, dialect: settings.dialect, extent };
+        let sides = Sides { base, head: &head, root: &root, dialect: settings.dialect, extent };
         let mut pair = source::catalogs(&repository, &sides, &cache)?;
         if !pair.is_sound() {
             if !request.keep_going {
@@ -103,11 +130,32 @@ impl Workspace {
             }
             pair.leave_out_malformed();
         }
-        let mut workspace = Self { repository, env, settings, pair, notes: Vec::new() };
+        let mut workspace = Workspace { repository, env, settings, pair, notes: Vec::new() };
         workspace.note_missing_root();
-        workspace.note_uncommitted(request)?;
-        workspace.note_merge_base(request)?;
+        workspace.note_uncommitted(&request)?;
+        workspace.note_merge_base(&request)?;
         Ok(workspace)
+    }
+}
+
+fn base_of(
+    repository: &Repository,
+    head: &Revision,
+    request: &Request,
+) -> Result<Revision, source::SourceError> {
+    match &request.base {
+        _ if request.one_commit => Ok(head.clone()),
+        Some(base) => repository.base(base, head),
+        None => repository.default_base(head),
+    }
+}
+
+impl Workspace {
+    /// Opens the repository and reads both catalogs.
+    pub(super) fn open(request: &Request) -> Result<Self, Failure> {
+        let prepared = Prepared::of(request)?;
+        let base = prepared.base()?;
+        prepared.read(&base)
     }
 
     fn note_uncommitted(&mut self, request: &Request) -> Result<(), Failure> {
@@ -331,12 +379,12 @@ fn plain_root(root: &str, top: Option<&Path>) -> Result<String, Failure> {
 fn find_root(
     repository: &Repository,
     head: &Revision,
-    base: &Revision,
     request: &Request,
 ) -> Result<String, Failure> {
     let mut roots = repository.roots(&head.commit)?;
     if roots.is_empty() {
-        roots = repository.roots(&base.commit)?;
+        // Everything was removed, perhaps.
+        roots = repository.roots(&base_of(repository, head, request)?.commit)?;
     }
     let canary = |root: &String| root.rsplit('/').next() == Some("compiled_canary");
     let wants_canary = request.env.as_deref() == Some("canary");

@@ -2,6 +2,7 @@
 
 pub mod argv;
 pub mod contract;
+mod difference;
 mod digest;
 pub mod modes;
 mod needed;
@@ -14,6 +15,7 @@ mod upgrade;
 pub mod warning;
 mod warnings;
 
+pub use difference::difference;
 pub use upgrade::upgraded;
 
 use std::collections::BTreeMap;

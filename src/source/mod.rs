@@ -6,6 +6,7 @@
 mod blobs;
 mod cache;
 mod catalogs;
+mod checkout;
 mod documents;
 mod example;
 mod packs;
@@ -15,6 +16,8 @@ pub use cache::Cache;
 pub use catalogs::Pair;
 pub use catalogs::Sides;
 pub use catalogs::catalogs;
+pub use checkout::CheckoutError;
+pub use checkout::checkout;
 pub use documents::Content;
 pub use documents::Wanted;
 pub use documents::configs_of;

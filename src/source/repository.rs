@@ -136,6 +136,20 @@ impl Repository {
         Ok(one == other || descends(one, other) || descends(other, one))
     }
 
+    /// Whether a commit is `ancestor` or descends from it.
+    ///
+    /// # Errors
+    /// Where one of them is not in this clone.
+    pub fn descends(&self, commit: &CommitId, ancestor: &CommitId) -> Result<bool, SourceError> {
+        let (one, other) = (oid(commit)?, oid(ancestor)?);
+        if one == other {
+            return Ok(true);
+        }
+        let missing = |error: git2::Error| self.missing(&ancestor.0, error);
+        self.git.find_commit(other).map_err(missing)?;
+        self.git.graph_descendant_of(one, other).map_err(missing)
+    }
+
     fn default_branch(&self) -> Option<String> {
         let remote = self.git.find_reference("refs/remotes/origin/HEAD").ok();
         let target = remote.and_then(|head| Some(head.symbolic_target().ok()??.to_owned()));

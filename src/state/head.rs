@@ -56,6 +56,14 @@ pub fn load(objects: &Objects, env: &str) -> Result<Option<Head>, StateError> {
     at(objects, env, KEY)
 }
 
+/// The ledger's bytes as they are kept; none where there is none yet.
+///
+/// # Errors
+/// Where the store gives no answer.
+pub fn bytes(objects: &Objects) -> Result<Option<Vec<u8>>, StateError> {
+    Ok(objects.get(KEY)?.map(|object| object.bytes))
+}
+
 /// The ledger of an earlier write; none where there was none.
 ///
 /// # Errors

@@ -193,7 +193,7 @@ pub fn acquire<'a>(
 }
 
 /// The runs that whoever takes over a lock must look at: those it named, and its holder's own.
-fn inherited(document: Document) -> Vec<String> {
+pub(super) fn inherited(document: Document) -> Vec<String> {
     let mut unfinished = document.unfinished;
     let run = document.holder.map(|holder| holder.run);
     if let Some(run) = run.filter(|run| !unfinished.contains(run)) {

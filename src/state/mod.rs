@@ -9,6 +9,7 @@
 //! state safe (the lock, the fence, history, answers that got lost) is written once above that.
 
 pub mod clock;
+pub mod fold;
 pub mod gcs;
 pub mod head;
 pub mod journal;
@@ -116,8 +117,9 @@ fn parse<T: DeserializeOwned>(
         serde_json::from_slice(bytes).map_err(|error| bad(error.to_string(), false))?;
     let version = json.get("format_version").and_then(serde_json::Value::as_u64).unwrap_or(0);
     if version > u64::from(known) {
-        let what =
-            format!("it was written by a newer chronon-plan (form {version}, this one knows {known})");
+        let what = format!(
+            "it was written by a newer chronon-plan (form {version}, this one knows {known})"
+        );
         return Err(bad(what, true));
     }
     serde_json::from_value(json).map_err(|error| bad(error.to_string(), false))

@@ -86,6 +86,11 @@ impl Objects {
         Self { cancel: Some(Arc::new(cancel)), ..self.clone() }
     }
 
+    /// The clock that they wait by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// Where they are, as a person writes it.
     pub fn location(&self) -> String {
         self.store.location()

@@ -1,14 +1,20 @@
 //! One file per subcommand: wiring from arguments to the layers below and back.
 
+mod adopt;
+pub(super) mod apply;
 pub(super) mod completions;
 pub(super) mod demo;
 pub(super) mod diff;
 mod example;
 pub(super) mod graph;
+pub(super) mod lock;
 pub(super) mod plan;
 pub(super) mod schema;
 pub(super) mod show;
+pub(super) mod state;
 pub(super) mod validate;
+
+use std::path::Path;
 
 use super::args::Format;
 use super::args::OutArgs;
@@ -16,6 +22,9 @@ use super::args::RepoArgs;
 use super::failure::Failure;
 use super::output::Output;
 use super::workspace::Request;
+use super::workspace::Workspace;
+use crate::apply::machine::Machine;
+use crate::apply::runner::Runner;
 use crate::plan::contract::Plan;
 use crate::render;
 use crate::render::Style;
@@ -30,6 +39,29 @@ fn request(args: &RepoArgs) -> Request {
         cached: !args.no_cache,
         ..Request::default()
     }
+}
+
+/// Tells what people should know before they read the answer.
+fn tell_notes(workspace: &Workspace, output: &mut Output) {
+    workspace.notes.iter().for_each(|note| output.tell(format!("note: {note}")));
+}
+
+/// Makes a folder that git ignores, with those above it.
+fn make_folder(folder: &Path) -> Result<(), Failure> {
+    let unusable = |error: std::io::Error| {
+        Failure::new(format!("{}: {error}", folder.display()))
+            .hint("make the folder writable; jobs' outputs and locks are kept there")
+    };
+    std::fs::create_dir_all(folder).map_err(unusable)?;
+    std::fs::write(folder.join(".gitignore"), "*\n").map_err(unusable)
+}
+
+/// What runs the jobs of an env; none where all are commands of the settings.
+fn runner(workspace: &Workspace, machine: &Machine) -> Option<Box<dyn Runner>> {
+    if workspace.settings.own_commands {
+        return None;
+    }
+    None
 }
 
 /// Writes a plan the way it was asked for.

@@ -1,18 +1,21 @@
 //! `plan`: two commits to the jobs that the second needs.
 
 use super::super::args::PlanArgs;
+use super::super::basis;
 use super::super::basis::Basis;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
+use super::super::state::State;
+use super::super::workspace::Prepared;
 use super::super::workspace::Request;
 use super::super::workspace::Workspace;
 use crate::model::day::Day;
 use crate::plan::Options;
 use crate::plan::contract::Plan;
-
-/// Where a ledger will be kept; there is none yet, so base counts as applied.
-const STATE: &str = ".chronon-plan";
+use crate::render::visible;
+use crate::state::fold::Known;
+use crate::state::lease;
 
 pub(in super::super) fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Failure> {
     let request = Request {
@@ -22,19 +25,49 @@ pub(in super::super) fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit
         ..super::request(&args.repo)
     };
     let options = Options { targets: args.target.clone(), force: args.force.clone() };
-    let workspace = Workspace::open(&request)?;
-    let plan = make(&workspace, args.as_of.unwrap_or_else(today), &options)?;
-    workspace.notes.iter().for_each(|note| output.tell(format!("note: {note}")));
+    let prepared = Prepared::of(&request)?;
+    let state = State::open(&prepared)?;
+    let known = if args.no_state { Known::default() } else { state.known()? };
+    let base = prepared.base()?;
+    let workspace = prepared.read(&base)?;
+    let ledger = known.ledger.clone();
+    let ledger = ledger.map(|ledger| basis::upgraded(&workspace, ledger)).transpose()?;
+    let basis = Basis::of(&workspace, ledger, state.location.clone())?;
+    let plan = basis.plan(args.as_of.unwrap_or_else(today), &options)?;
+    super::tell_notes(&workspace, output);
+    notes_on(&known, &basis).iter().for_each(|note| output.tell(format!("note: {note}")));
     super::write_plan(&plan, &args.out, output)?;
     // The process ends here; to free every config of a large repository first takes time.
+    std::mem::forget(basis);
     std::mem::forget(workspace);
     let changes = args.detailed_exitcode && !plan.is_empty();
     Ok(if changes { Exit::Changes } else { Exit::Done })
 }
 
+/// What people should know of the ledger that was planned against.
+fn notes_on(known: &Known, basis: &Basis<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(lock) = known.lock.as_ref().filter(|lock| lock.holder.is_some()) {
+        notes.push(format!("the lock is held by {}", visible(&lease::describe(lock))));
+    }
+    if known.journaled > 0 {
+        notes.push(format!(
+            "{} resources count as applied by the journal of a run that is not finished",
+            known.journaled
+        ));
+    }
+    if basis.missing > 0 {
+        notes.push(format!(
+            "{} files that were applied are not in this clone, so reasons are less exact: fetch all history (`fetch-depth: 0`)",
+            basis.missing
+        ));
+    }
+    notes
+}
+
 /// The plan of a workspace.
 pub(super) fn make(workspace: &Workspace, as_of: Day, options: &Options) -> Result<Plan, Failure> {
-    Basis::of(workspace, None, STATE.to_owned())?.plan(as_of, options)
+    Basis::of(workspace, None, super::super::state::USUAL.to_owned())?.plan(as_of, options)
 }
 
 /// Today, in UTC, as schedulers count days.

@@ -1,0 +1,52 @@
+//! Recording a commit as applied without running anything.
+
+use std::collections::BTreeMap;
+
+use super::super::basis::Basis;
+use super::super::failure::Failure;
+use super::super::state;
+use super::super::state::State;
+use super::super::tasks;
+use super::super::workspace::Request;
+use super::super::workspace::Workspace;
+use crate::model::day::Day;
+use crate::model::ledger::Applied;
+use crate::model::ledger::Ledger;
+use crate::model::name::Address;
+use crate::model::name::CommitId;
+use crate::model::name::Resource;
+use crate::plan;
+use crate::plan::Options;
+
+/// The run that stands beside what was adopted.
+const RUN: &str = "adopt";
+
+/// Everything that a commit asks for, as if it had been applied.
+pub(super) struct Adopted {
+    pub(super) commit: CommitId,
+    pub(super) applied: BTreeMap<(Address, Resource), Applied>,
+}
+
+/// Reads a commit as applied.
+pub(super) fn of(request: Request, commit: &str, state: &State) -> Result<Adopted, Failure> {
+    let request =
+        Request { head: Some(commit.to_owned()), base: None, one_commit: true, ..request };
+    let workspace = Workspace::open(&request)?;
+    let basis = Basis::to_adopt(&workspace, state.location.clone())?;
+    let as_of: Day = super::plan::today();
+    let desired = plan::desired(&basis.inputs(as_of, &Options::default()))?;
+    let at = state::date();
+    let entry = |key: &(Address, Resource)| {
+        let applied = tasks::entry(&workspace, &desired, key, None)?;
+        Some((key.clone(), Applied { run: RUN.to_owned(), at: at.clone(), ..applied }))
+    };
+    let applied = desired.keys().filter_map(entry).collect();
+    Ok(Adopted { commit: workspace.pair.head.commit.clone(), applied })
+}
+
+/// A first ledger, that of a commit.
+pub(super) fn ledger_of(request: Request, commit: &str, state: &State) -> Result<Ledger, Failure> {
+    let Adopted { commit, applied } = of(request, commit, state)?;
+    let lineage = state::nonce();
+    Ok(Ledger { lineage, commit: Some(commit), applied, ..Ledger::default() })
+}

@@ -1,0 +1,354 @@
+//! What an apply shows while it goes on: a live view on a terminal, lines elsewhere, events for
+//! programs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use indicatif::MultiProgress;
+use indicatif::ProgressBar;
+use indicatif::ProgressStyle;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::args::ProgressFormat;
+use super::failure::Exit;
+use super::failure::Failure;
+use super::output::Output;
+use crate::apply::board::State;
+use crate::apply::engine::Report;
+use crate::apply::engine::Task;
+use crate::apply::progress::Progress;
+use crate::render::visible;
+
+/// How often lines say what still runs.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// How many running steps a heartbeat names.
+const NAMED: usize = 5;
+
+/// How many running steps a live view shows.
+const BARS: usize = 12;
+
+/// How an apply ended.
+pub(super) struct Summary {
+    pub(super) plan: String,
+    /// The serial of the ledger as it stands.
+    pub(super) serial: u64,
+    /// How many steps a new plan has; none where nobody planned.
+    pub(super) left: Option<usize>,
+    /// Why the journal could not be kept, if so.
+    pub(super) cut_off: Option<String>,
+    pub(super) exit: Exit,
+}
+
+/// One line of `--format json`.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Line {
+    /// Something happened.
+    Progress(Progress),
+    /// The end.
+    End(End),
+}
+
+/// The last line of `--format json`.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct End {
+    /// Always `ended`.
+    event: &'static str,
+    /// The digest of the plan.
+    plan: String,
+    /// The serial of the ledger as it stands.
+    serial: u64,
+    /// Steps that are done.
+    done: usize,
+    /// Steps that failed, were left behind, or are to be done by hand.
+    failed: usize,
+    /// Steps that were not started.
+    skipped: usize,
+    /// How many steps a new plan has; null where nobody planned.
+    left: Option<usize>,
+    /// The exit code.
+    exit: u8,
+}
+
+/// The view of one apply.
+pub(super) struct View {
+    format: ProgressFormat,
+    live: Option<MultiProgress>,
+    state: Arc<Mutex<Shown>>,
+    over: Arc<AtomicBool>,
+}
+
+struct Shown {
+    total: usize,
+    ended: usize,
+    started: Instant,
+    running: BTreeMap<String, (Instant, Option<ProgressBar>)>,
+    bar: Option<ProgressBar>,
+}
+
+impl View {
+    /// A view of these tasks; `live` where a terminal shows it.
+    pub(super) fn new(format: ProgressFormat, live: bool, tasks: &[Task]) -> Self {
+        let live =
+            (live && format == ProgressFormat::Text && !tasks.is_empty()).then(MultiProgress::new);
+        let bar = live.as_ref().map(|live| {
+            let bar = live.add(ProgressBar::new(tasks.len() as u64));
+            bar.set_style(style("  {pos} of {len} steps  {elapsed}  {msg}"));
+            bar.enable_steady_tick(Duration::from_millis(500));
+            bar
+        });
+        let state = Shown {
+            total: tasks.len(),
+            ended: 0,
+            started: Instant::now(),
+            running: BTreeMap::new(),
+            bar,
+        };
+        let view = Self {
+            format,
+            live,
+            state: Arc::new(Mutex::new(state)),
+            over: Arc::new(AtomicBool::new(false)),
+        };
+        if view.live.is_none() && format == ProgressFormat::Text && !tasks.is_empty() {
+            view.beat();
+        }
+        view
+    }
+
+    /// Says from time to time what still runs: a CI that hears nothing thinks that nothing happens.
+    fn beat(&self) {
+        let (state, over) = (Arc::clone(&self.state), Arc::clone(&self.over));
+        std::thread::spawn(move || {
+            let mut last = Instant::now();
+            while !over.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(200));
+                if last.elapsed() >= HEARTBEAT {
+                    last = Instant::now();
+                    Output::aside(&heartbeat(&lock(&state)));
+                }
+            }
+        });
+    }
+
+    /// Shows what happened.
+    pub(super) fn tell(&self, event: Progress) {
+        if self.format == ProgressFormat::Json {
+            Output::line(&Line::Progress(event));
+            return;
+        }
+        let mut state = lock(&self.state);
+        self.follow(&mut state, &event);
+        let text = line(&event, &state);
+        drop(state);
+        self.say(&text);
+    }
+
+    /// Says something beside the steps.
+    pub(super) fn note(&self, text: String) {
+        self.tell(Progress::Note { text });
+    }
+
+    fn say(&self, text: &str) {
+        match &self.live {
+            // Lines that a hidden bar swallows would be lost.
+            Some(live) => live.suspend(|| Output::aside(text)),
+            None => Output::aside(text),
+        }
+    }
+
+    /// Keeps count of what runs.
+    fn follow(&self, state: &mut Shown, event: &Progress) {
+        match event {
+            Progress::Started { step, .. } | Progress::Resumed { step, .. } => {
+                let bar = self.live.as_ref().filter(|_| state.running.len() < BARS).map(|live| {
+                    let bar = live.add(ProgressBar::new_spinner());
+                    bar.set_style(style("  {spinner} {msg}  {elapsed}"));
+                    bar.set_message(visible(step));
+                    bar.enable_steady_tick(Duration::from_millis(200));
+                    bar
+                });
+                state.running.entry(step.clone()).or_insert((Instant::now(), bar));
+            }
+            Progress::Done { step, .. }
+            | Progress::Failed { step, .. }
+            | Progress::Left { step }
+            | Progress::Skipped { step, .. }
+            | Progress::Scheduled { step }
+            | Progress::ByHand { step, .. } => {
+                state.ended += 1;
+                if let Some((_, Some(bar))) = state.running.remove(step) {
+                    bar.finish_and_clear();
+                }
+            }
+            Progress::Submitted { .. } | Progress::Retrying { .. } | Progress::Note { .. } => {}
+        }
+        if let Some(bar) = &state.bar {
+            bar.set_position(state.ended as u64);
+            let waiting =
+                state.total - state.ended - state.running.len().min(state.total - state.ended);
+            bar.set_message(format!("{} running, {waiting} waiting", state.running.len()));
+        }
+    }
+
+    /// Ends the view.
+    pub(super) fn finish(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        let mut state = lock(&self.state);
+        for (_, bar) in std::mem::take(&mut state.running).into_values() {
+            bar.iter().for_each(ProgressBar::finish_and_clear);
+        }
+        state.bar.iter().for_each(ProgressBar::finish_and_clear);
+    }
+
+    /// Says how it ended.
+    pub(super) fn conclude(
+        &self,
+        tasks: &[Task],
+        report: &Report,
+        summary: &Summary,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let count =
+            |wanted: fn(&State) -> bool| report.states.iter().filter(|it| wanted(it)).count();
+        let done = count(|state| *state == State::Done);
+        let failed = count(|state| *state == State::Failed);
+        let skipped = report.states.len() - done - failed;
+        if self.format == ProgressFormat::Json {
+            Output::line(&Line::End(End {
+                event: "ended",
+                plan: summary.plan.clone(),
+                serial: summary.serial,
+                done,
+                failed,
+                skipped,
+                left: summary.left,
+                exit: summary.exit.code(),
+            }));
+            return Ok(());
+        }
+        let seconds = lock(&self.state).started.elapsed();
+        let mut text = match (tasks.len(), summary.exit) {
+            (0, Exit::Done) => "Nothing to apply.\n".to_owned(),
+            (_, Exit::Done) => format!("Applied {done} steps in {}.\n", elapsed(seconds)),
+            _ => format!(
+                "Partly applied: {done} steps done, {failed} failed, {skipped} not started.\n"
+            ),
+        };
+        text.push_str(&format!("Ledger: serial {}. Plan: {}\n", summary.serial, summary.plan));
+        text.push_str(&last_words(summary));
+        output.answer(None, &text)
+    }
+}
+
+fn last_words(summary: &Summary) -> String {
+    match summary.exit {
+        Exit::Done => match summary.left {
+            Some(0) => "Planned again: no changes.\n".to_owned(),
+            Some(left) => format!("Planned again: {left} steps are still needed; run `chronon-plan plan`.\n"),
+            None => String::new(),
+        },
+        Exit::Interrupted => "Interrupted. Jobs that were submitted go on; `chronon-plan apply` finds them again and does the rest.\n".to_owned(),
+        Exit::Locked => "The lock was lost, so nothing more was started. What is done is in the journal: `chronon-plan lock show`, then `chronon-plan apply`.\n".to_owned(),
+        _ => {
+            let why = summary.cut_off.iter().map(|why| format!("The journal could not be kept: {why}\n"));
+            let next = "What is done is kept. Once the cause is mended, `chronon-plan apply` does the rest.\n";
+            why.chain([next.to_owned()]).collect()
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+fn heartbeat(state: &Shown) -> String {
+    let mut names: Vec<String> = state
+        .running
+        .iter()
+        .take(NAMED)
+        .map(|it| format!("{} ({})", visible(it.0), elapsed(it.1.0.elapsed())))
+        .collect();
+    let more = state.running.len().saturating_sub(NAMED);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    let running = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    format!(
+        "… {} of {} steps after {}; running: {running}",
+        state.ended,
+        state.total,
+        elapsed(state.started.elapsed())
+    )
+}
+
+/// What one event says to people.
+fn line(event: &Progress, state: &Shown) -> String {
+    let text = match event {
+        Progress::Started { step, chunk, chunks, attempt } => {
+            let of =
+                if *chunks > 1 { format!(", part {chunk} of {chunks}") } else { String::new() };
+            let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+            format!("▸ {step}{of}{again}")
+        }
+        Progress::Resumed { step, job } => {
+            let job = job.as_ref().map(|job| format!(" as {job}")).unwrap_or_default();
+            format!("▸ {step}: looking for the job that an earlier run submitted{job}")
+        }
+        Progress::Submitted { step, job } => format!("  {step}: job {job}"),
+        Progress::Retrying { step, what, seconds } => {
+            format!("! {step}: {what}; again in {seconds} s")
+        }
+        Progress::Done { step, milliseconds, before } => {
+            let when = if *before {
+                "done by an earlier run".to_owned()
+            } else {
+                elapsed(Duration::from_millis(*milliseconds))
+            };
+            format!("✓ {step}  {when}  ({} of {})", state.ended, state.total)
+        }
+        Progress::Failed { step, what, tail, log } => {
+            let tail: String = tail.iter().map(|line| format!("\n    {}", visible(line))).collect();
+            let log = if std::path::Path::new(log).exists() {
+                format!("\n  all of its output: {log}")
+            } else {
+                String::new()
+            };
+            return format!("✗ {}: {}{tail}{log}", visible(step), visible(what));
+        }
+        Progress::Left { step } => {
+            format!("· {step}: left as it is; the next apply looks after it")
+        }
+        Progress::Skipped { step, because } => {
+            format!("· {step}: not started, it waits for {because}")
+        }
+        Progress::Scheduled { step } => format!("· {step}: left to the scheduler"),
+        Progress::ByHand { step, what } => {
+            format!("✗ {step}: by hand: {what}; then `chronon-plan apply --done {step}`")
+        }
+        Progress::Note { text } => format!("note: {text}"),
+    };
+    visible(&text)
+}
+
+/// A time for people.
+fn elapsed(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format!("{} ms", time.as_millis()),
+        seconds @ 1..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min {} s", seconds / 60, seconds % 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

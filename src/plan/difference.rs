@@ -1,0 +1,62 @@
+//! What differs between two plans: the one that was approved and the one that would be applied.
+
+use std::collections::BTreeMap;
+
+use super::contract::Plan;
+use super::contract::Step;
+
+/// What differs, a line each; empty where both would do the same for the same reasons.
+pub fn difference(approved: &Plan, now: &Plan) -> Vec<String> {
+    let by_id = |plan: &'_ Plan| -> BTreeMap<String, Step> {
+        plan.steps.iter().map(|step| (step.id.clone(), step.clone())).collect()
+    };
+    let (before, after) = (by_id(approved), by_id(now));
+    let mut lines = Vec::new();
+    for (id, step) in &before {
+        match after.get(id) {
+            None => lines.push(format!("- {id}: no longer needed")),
+            Some(now) => lines.extend(differing(step, now)),
+        }
+    }
+    for (id, step) in after.iter().filter(|it| !before.contains_key(it.0)) {
+        let why: Vec<&str> = step.because.iter().map(|it| it.text.as_str()).collect();
+        lines.push(format!("+ {id}: {}", why.join("; ")));
+    }
+    let warnings = |plan: &Plan| -> Vec<String> {
+        plan.warnings.iter().map(|it| format!("warning {} of {}", it.code, it.config)).collect()
+    };
+    let orphans = |plan: &Plan| -> Vec<String> {
+        plan.orphans.iter().map(|it| format!("left behind: {}", it.what)).collect()
+    };
+    for (old, new) in [(warnings(approved), warnings(now)), (orphans(approved), orphans(now))] {
+        lines.extend(old.iter().filter(|it| !new.contains(it)).map(|it| format!("- {it}")));
+        lines.extend(new.iter().filter(|it| !old.contains(it)).map(|it| format!("+ {it}")));
+    }
+    lines
+}
+
+fn differing(before: &Step, after: &Step) -> Vec<String> {
+    let id = &before.id;
+    let reasons = |step: &Step| -> Vec<String> {
+        let of = |it: &super::contract::Because| it.field.clone().unwrap_or(it.text.clone());
+        step.because.iter().map(of).collect()
+    };
+    let range = |step: &Step| {
+        let start = step.range.as_ref().map(|it| it.start);
+        start.map(|start| start.map_or_else(|| "open".to_owned(), |day| day.to_string()))
+    };
+    let rewrite = |step: &Step| step.rewrite.map(|it| it.name().to_owned());
+    let rows = [
+        ("reasons", Some(reasons(before).join(", ")), Some(reasons(after).join(", "))),
+        ("starts", range(before), range(after)),
+        ("old partitions", rewrite(before), rewrite(after)),
+        ("by hand", before.manual.clone(), after.manual.clone()),
+        ("command", Some(before.argv.join(" ")), Some(after.argv.join(" "))),
+        ("waits for", Some(before.after.join(", ")), Some(after.after.join(", "))),
+    ];
+    let shown = |it: Option<String>| it.filter(|it| !it.is_empty()).unwrap_or("nothing".to_owned());
+    let differs = rows.into_iter().filter(|row| row.1 != row.2);
+    differs
+        .map(|(what, old, new)| format!("~ {id}: {what}: {} -> {}", shown(old), shown(new)))
+        .collect()
+}

@@ -1,0 +1,79 @@
+//! Ledger and journals together: what is true now.
+//!
+//! # Why
+//! A ledger is written when an apply ends, a journal while it goes on. Whoever reads must see both,
+//! or a run that was killed would read as if it had done nothing.
+
+use super::StateError;
+use super::head;
+use super::head::Head;
+use super::journal;
+use super::journal::Carried;
+use super::journal::Event;
+use super::lease;
+use super::ledger::BadLedger;
+use super::objects::Objects;
+use crate::model::ledger::Ledger;
+use crate::model::name::CommitId;
+
+/// What is known of an env without taking its lock.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The ledger as it was written last.
+    pub head: Option<Head>,
+    /// The same, with what journals add to it.
+    pub ledger: Option<Ledger>,
+    /// The lock, where anybody ever took it.
+    pub lock: Option<lease::Document>,
+    /// How many resources the journals add.
+    pub journaled: usize,
+}
+
+/// Reads the ledger and the journals of runs that are not in it yet. Changes nothing.
+///
+/// # Errors
+/// Where the store gives no answer, or holds what is no ledger.
+pub fn known(objects: &Objects, env: &str) -> Result<Known, StateError> {
+    // The lock first: a run that ends meanwhile is then counted twice, which is harmless, and not
+    // left out.
+    let lock = lease::look(objects)?.map(|it| it.1);
+    let head = head::load(objects, env)?;
+    let runs = lock.clone().map(lease::inherited).unwrap_or_default();
+    let mut carried = Carried::default();
+    for run in &runs {
+        journal::read(objects, run)?.into_iter().for_each(|event| carried.add(event));
+    }
+    let journaled = carried.rows.len();
+    let ledger = head.as_ref().map(|head| onto(objects, head, &carried)).transpose()?;
+    Ok(Known { head, ledger, lock, journaled })
+}
+
+/// Seals the journals of runs that whoever holds the lock has inherited.
+///
+/// # Errors
+/// Where the store gives no answer, or holds what is no journal.
+pub fn seal(objects: &Objects, runs: &[String], by: &str) -> Result<Carried, StateError> {
+    let mut carried = Carried::default();
+    for run in runs {
+        let events: Vec<Event> = journal::seal(objects, run, by)?;
+        events.into_iter().for_each(|event| carried.add(event));
+    }
+    Ok(carried)
+}
+
+/// The ledger with what journals add.
+///
+/// # Errors
+/// Where a row of a journal is none.
+pub fn onto(objects: &Objects, head: &Head, carried: &Carried) -> Result<Ledger, StateError> {
+    let mut ledger = head.ledger.clone();
+    for row in &carried.rows {
+        let bad = |error: BadLedger| StateError::bad(objects, "journal", &error);
+        let (key, applied) = row.clone().applied().map_err(bad)?;
+        ledger.applied.insert(key, applied);
+    }
+    if let Some(commit) = &carried.commit {
+        ledger.commit = Some(CommitId(commit.clone()));
+    }
+    Ok(ledger)
+}
