@@ -387,10 +387,7 @@ impl Engine<'_> {
         let id = open.job.as_deref().unwrap_or(&open.operation);
         match self.runner(piece.own).find(&job, id, context) {
             Found::Nothing => None,
-            Found::Ended(outcome) => match self.ended(task, piece, outcome) {
-                Ok(ended) => Some(ended),
-                Err(_) => None,
-            },
+            Found::Ended(outcome) => self.ended(task, piece, outcome).ok(),
         }
     }
 

@@ -72,11 +72,6 @@ impl<'a> Basis<'a> {
         Ok(basis)
     }
 
-    /// The ledger that is planned against.
-    pub(super) fn ledger(&self) -> Option<&Ledger> {
-        self.ledger.as_ref()
-    }
-
     /// Makes the plan.
     pub(super) fn plan(&self, as_of: Day, options: &Options) -> Result<Plan, Failure> {
         Ok(plan::build(&self.inputs(as_of, options))?)
@@ -134,11 +129,14 @@ fn real_prints(
     Ok(OwnPrints { base: side(&pair.base, &unrecorded[0]), head: side(&pair.head, &unrecorded[1]) })
 }
 
+/// The own fingerprints that each file makes.
+type FilePrints = HashMap<(ConfigType, BlobId), BTreeMap<Resource, Fingerprint>>;
+
 /// The own fingerprints of files, for every resource that a config of the type could have.
 fn prints_of(
     workspace: &Workspace,
     files: Vec<Content>,
-) -> Result<HashMap<(ConfigType, BlobId), BTreeMap<Resource, Fingerprint>>, Failure> {
+) -> Result<FilePrints, Failure> {
     let wanted: Vec<Wanted> =
         files.into_iter().map(|it| Wanted { before: None, after: Some(it) }).collect();
     let prints = source::documents(&workspace.repository, &wanted, |at, _, document| {

@@ -210,7 +210,7 @@ pub(super) fn locked<T>(
     let done = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         scope.spawn(|| keep(&lease, &done, wish.stop));
-        let result = session(state, &run, &lease).and_then(|session| {
+        let result = session(state, &run, &lease).map(|session| {
             let result = work(&session);
             let mut unfinished = match session.folded.load(Ordering::SeqCst) {
                 true => Vec::new(),
@@ -219,7 +219,7 @@ pub(super) fn locked<T>(
             if session.journaled.load(Ordering::SeqCst) {
                 unfinished.push(run.clone());
             }
-            Ok((result, unfinished))
+            (result, unfinished)
         });
         done.store(true, Ordering::SeqCst);
         result

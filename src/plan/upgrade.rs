@@ -18,11 +18,14 @@ use crate::model::name::BlobId;
 use crate::model::name::Resource;
 
 /// Computes the own fingerprint of a resource from the file that was applied.
-pub type Reprint<'a> = &'a dyn Fn(&Address, Resource, BlobId) -> Option<Fingerprint>;
+type Reprint<'a> = &'a dyn Fn(&Address, Resource, BlobId) -> Option<Fingerprint>;
 
 /// The ledger with every fingerprint under today's rules. One whose file says nothing of the
 /// resource any more keeps none, so that it is planned anew.
-pub fn upgraded(mut ledger: Ledger, reprint: Reprint<'_>) -> Ledger {
+pub fn upgraded(
+    mut ledger: Ledger,
+    reprint: &dyn Fn(&Address, Resource, BlobId) -> Option<Fingerprint>,
+) -> Ledger {
     let before = ledger.applied.clone();
     let mut done = BTreeMap::new();
     for key in before.keys() {

@@ -57,7 +57,7 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 /// What runs the jobs of an env; none where all are commands of the settings.
-fn runner(workspace: &Workspace, machine: &Machine) -> Option<Box<dyn Runner>> {
+fn runner(workspace: &Workspace, _machine: &Machine) -> Option<Box<dyn Runner>> {
     if workspace.settings.own_commands {
         return None;
     }
