@@ -1,7 +1,6 @@
 //! Clocks for tests: the machine's, and one that runs faster.
 
 use std::thread;
-use std::time::Duration;
 use std::time::Instant;
 
 use chronon_plan::state::clock::Clock;

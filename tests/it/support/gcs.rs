@@ -153,7 +153,8 @@ struct Shared {
     world: Mutex<World>,
     hook: Mutex<Option<Hook>>,
     stopped: AtomicBool,
-    connections: Mutex<Vec<TcpStream>>,
+    /// Those that are open, by the address of their client.
+    connections: Mutex<BTreeMap<SocketAddr, TcpStream>>,
 }
 
 /// A running server; it stops when this is dropped.
@@ -179,10 +180,8 @@ impl Gcs {
                 if served.stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                held(&served.connections).extend(stream.try_clone());
                 let served = Arc::clone(&served);
-                // A client that goes away in the middle of a call ends its connection, no more.
-                thread::spawn(move || drop(served.converse(stream)));
+                thread::spawn(move || served.serve(stream));
             }
         });
         Self { shared, address }
@@ -262,7 +261,7 @@ impl Drop for Gcs {
         self.shared.stopped.store(true, Ordering::SeqCst);
         // Wakes the thread that waits for connections.
         drop(TcpStream::connect(self.address));
-        for stream in held(&self.shared.connections).drain(..) {
+        for stream in held(&self.shared.connections).values() {
             drop(stream.shutdown(std::net::Shutdown::Both));
         }
     }
@@ -367,6 +366,16 @@ impl Answer {
 }
 
 impl Shared {
+    /// Serves one connection to its end.
+    fn serve(&self, stream: TcpStream) {
+        let (Ok(client), Ok(kept)) = (stream.peer_addr(), stream.try_clone()) else { return };
+        held(&self.connections).insert(client, kept);
+        // A client that goes away in the middle of a call ends its connection, no more.
+        drop(self.converse(stream));
+        // The last handle of it: now it is closed, or reset.
+        drop(held(&self.connections).remove(&client));
+    }
+
     /// Answers the calls of one connection until either side ends it.
     fn converse(&self, mut stream: TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
