@@ -76,6 +76,37 @@ fn settled(server: &gcs::Gcs) {
     }
 }
 
+/// What a raw answer of a store is, in one word.
+fn word<T>(answer: &Result<T, StoreError>) -> &'static str {
+    match answer {
+        Ok(_) => "done",
+        Err(StoreError::Busy(_)) => "busy",
+        Err(StoreError::Unclear(_)) => "unclear",
+        Err(StoreError::Refused { .. }) => "refused",
+    }
+}
+
+#[test]
+fn every_answer_has_its_meaning_and_no_call_is_made_twice() {
+    let statuses =
+        [(429, "busy", "busy"), (401, "refused", "refused"), (403, "refused", "refused")];
+    let lost = [408, 500, 502, 503, 504].map(|status| (status, "unclear", "busy"));
+    let faults = statuses.into_iter().chain(lost).map(|it| (Fault::Status(it.0), it.1, it.2));
+    let others =
+        [Fault::ResetBefore, Fault::ResetAfter, Fault::BrokenBody, Fault::StallAfter(STALL)];
+    let others = others.map(|fault| (fault, "unclear", "busy"));
+    for (fault, put, get) in faults.chain(others) {
+        let server = server();
+        let generation = Generation(server.put("state", "prod/a", b"there"));
+        let store = Gcs::open("state", "prod", Some(&server.endpoint()), TIMEOUT).unwrap();
+        server.fail(9, fault, |_| true);
+        assert_eq!(word(&store.put("b", Expect::Absent, b"x")), put, "{fault:?}");
+        assert_eq!(word(&store.put("a", Expect::At(generation), b"x")), put, "{fault:?}");
+        assert_eq!(word(&store.get("a")), get, "{fault:?}");
+        assert_eq!(server.calls().len(), 3, "{fault:?}");
+    }
+}
+
 #[test]
 fn a_write_that_goes_wrong_is_made_exactly_once() {
     let one = |fault: Fault, create: bool| {
