@@ -16,6 +16,7 @@ use super::process;
 use super::process::Call;
 use super::process::End;
 use super::process::Lock;
+use super::process::Told;
 use super::process::Waited;
 use super::runner::Context;
 use super::runner::Found;
@@ -101,7 +102,7 @@ impl Runner for CommandRunner {
             timeout: job.timeout,
             id_known: true,
         };
-        let ran = process::run(call, &mut |_, _| true, context.stop);
+        let ran = process::run(call, &mut |_, _| Told::Nothing, context.stop);
         let failed = |what: String, again| Outcome::Failed { what, tail: ran.tail.clone(), again };
         match ran.end.clone() {
             End::Exited(Some(0)) => Outcome::Done,
@@ -196,7 +197,7 @@ pub(super) fn ended(end: &End, timeout: Duration) -> String {
         End::TimedOut => {
             format!("it took longer than {} (setting `timeout` of its mode)", minutes(timeout))
         }
-        End::Stopped => "it was stopped".to_owned(),
+        End::Stopped | End::Enough => "it was stopped".to_owned(),
         End::NotStarted(why) => why.clone(),
     }
 }

@@ -2,10 +2,16 @@
 
 pub mod board;
 pub mod command;
+mod dataproc;
 pub mod engine;
+pub mod gate;
 pub mod machine;
+mod preflight;
 pub mod process;
 pub mod progress;
+mod proof;
 pub mod runner;
 pub mod scrub;
+mod surroundings;
 pub mod work;
+pub mod zipline;

@@ -90,6 +90,8 @@ pub enum End {
     TimedOut,
     /// Everything is to stop, and it was ended.
     Stopped,
+    /// It printed what was looked for, and was ended.
+    Enough,
     /// It could not be started, and why.
     NotStarted(String),
 }
@@ -112,8 +114,19 @@ pub enum Stream {
     Err,
 }
 
-/// Told every line as it was printed; says whether the job's id is known by now.
-pub type OnLine<'a> = dyn FnMut(Stream, &str) -> bool + 'a;
+/// What a line means for the child that printed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing.
+    Nothing,
+    /// The job's id is known by now: a stop need not wait for it.
+    Id,
+    /// It has printed what was looked for, and may be ended.
+    Enough,
+}
+
+/// Told every line as it was printed.
+pub type OnLine<'a> = dyn FnMut(Stream, &str) -> Told + 'a;
 
 /// The locked file of a job.
 pub type Lock = File;
@@ -203,6 +216,7 @@ pub fn run(mut call: Call<'_>, on_line: &mut OnLine<'_>, stop: &Stop) -> Ran {
         open: true,
         on_line,
         id_known: call.id_known,
+        enough: false,
         cut: call.scrubber.longest(),
         scrubber: call.scrubber,
         log,
@@ -238,7 +252,7 @@ pub fn capture(
             to.push_str(line);
             to.push('\n');
         }
-        true
+        Told::Nothing
     };
     let scrubber = Scrubber::default();
     let call = Call { argv, folder, env, scrubber, log: None, lock: None, timeout, id_known: true };
@@ -322,6 +336,7 @@ struct Attended<'a, 'b> {
     open: bool,
     on_line: &'a mut OnLine<'b>,
     id_known: bool,
+    enough: bool,
     /// How many bytes at a cut may belong to a secret.
     cut: usize,
     scrubber: Scrubber,
@@ -336,6 +351,10 @@ impl Attended<'_, '_> {
             if let Some(status) = self.ended() {
                 self.drain();
                 return End::Exited(status.code());
+            }
+            if self.enough {
+                self.end_group(SHORT_WORDS);
+                return End::Enough;
             }
             if stop.is_asked() {
                 return self.stop();
@@ -422,7 +441,11 @@ impl Attended<'_, '_> {
         }
         let raw = String::from_utf8_lossy(&line.bytes);
         let raw = raw.trim_end_matches('\r');
-        self.id_known |= (self.on_line)(line.stream, raw);
+        match (self.on_line)(line.stream, raw) {
+            Told::Nothing => {}
+            Told::Id => self.id_known = true,
+            Told::Enough => self.enough = true,
+        }
         let mut shown = self.scrubber.line(raw);
         if line.dropped > 0 {
             shown.push_str(&format!("… ({} bytes more)", line.dropped));

@@ -34,7 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // Git is read in one place.
     ("git2", &["source/"]),
     // Disk, environment, processes, streams and clock belong to the outermost layer.
-    ("std::fs", &["source/cache.rs", "source/packs.rs", "state/local.rs", "apply/machine.rs", "apply/process.rs", "cli/"]),
+    ("std::fs", &["source/cache.rs", "source/packs.rs", "state/local.rs", "apply/machine.rs", "apply/process.rs", "apply/surroundings.rs", "cli/"]),
     ("std::env", &["cli/"]),
     ("std::process", &["source/cache.rs", "apply/process.rs", "cli/", "main.rs"]),
     ("std::io", &["source/cache.rs", "source/packs.rs", "state/local.rs", "apply/process.rs", "cli/"]),
@@ -45,7 +45,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("std::os", &["apply/machine.rs", "apply/process.rs"]),
     // Spans of time are values; clocks are not.
     ("std::time", &["state/", "apply/", "cli/"]),
-    ("std::time::Instant", &["apply/command.rs", "apply/process.rs", "cli/"]),
+    ("std::time::Instant", &["apply/command.rs", "apply/dataproc.rs", "apply/process.rs", "apply/zipline.rs", "cli/"]),
     ("std::time::SystemTime", &[]),
     ("std::thread", &["source/", "plan/mod.rs", "apply/engine.rs", "apply/process.rs", "cli/"]),
     ("jiff", &["model/day.rs", "cli/commands/plan.rs"]),

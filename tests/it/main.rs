@@ -14,6 +14,7 @@ mod processes;
 mod objects;
 mod repositories;
 mod rules;
+mod runners;
 mod scenarios;
 mod service;
 mod stores;

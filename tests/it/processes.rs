@@ -15,6 +15,7 @@ use chronon_plan::apply::process;
 use chronon_plan::apply::process::Call;
 use chronon_plan::apply::process::End;
 use chronon_plan::apply::process::Ran;
+use chronon_plan::apply::process::Told;
 use chronon_plan::apply::runner::Context;
 use chronon_plan::apply::runner::Found;
 use chronon_plan::apply::runner::Job;
@@ -57,7 +58,12 @@ fn run(
         timeout,
         id_known: known,
     };
-    let ran = process::run(call, &mut |_, line| line.contains("the id"), stop);
+    let mut told = |_, line: &str| match line {
+        "the id" => Told::Id,
+        "enough" => Told::Enough,
+        _ => Told::Nothing,
+    };
+    let ran = process::run(call, &mut told, stop);
     (ran, fs::read_to_string(&log).unwrap_or_default())
 }
 
@@ -168,6 +174,16 @@ fn a_stop_ends_the_group_in_time() {
         assert!((least..most).contains(&took), "{script}: {took}");
         assert_eq!(alive("30.333"), Vec::<String>::new(), "{script}");
     }
+}
+
+#[test]
+fn a_child_that_said_enough_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = Instant::now();
+    let (ran, log) = run(&folder, "echo enough; sleep 30.444", LONG, &Stop::default(), true);
+    assert_eq!((ran.end, log.as_str()), (End::Enough, "enough\n"));
+    assert!(before.elapsed() < Duration::from_secs(5));
+    assert_eq!(alive("30.444"), Vec::<String>::new());
 }
 
 #[test]

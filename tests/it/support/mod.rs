@@ -3,8 +3,10 @@
 pub(crate) mod clock;
 pub(crate) mod gcs;
 mod repo;
+pub(crate) mod standin;
 
 pub(crate) use repo::Repo;
+pub(crate) use repo::files;
 
 use std::path::Path;
 use std::path::PathBuf;
