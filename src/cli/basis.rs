@@ -133,10 +133,7 @@ fn real_prints(
 type FilePrints = HashMap<(ConfigType, BlobId), BTreeMap<Resource, Fingerprint>>;
 
 /// The own fingerprints of files, for every resource that a config of the type could have.
-fn prints_of(
-    workspace: &Workspace,
-    files: Vec<Content>,
-) -> Result<FilePrints, Failure> {
+fn prints_of(workspace: &Workspace, files: Vec<Content>) -> Result<FilePrints, Failure> {
     let wanted: Vec<Wanted> =
         files.into_iter().map(|it| Wanted { before: None, after: Some(it) }).collect();
     let prints = source::documents(&workspace.repository, &wanted, |at, _, document| {

@@ -25,6 +25,7 @@ use super::workspace::Request;
 use super::workspace::Workspace;
 use crate::apply::machine::Machine;
 use crate::apply::runner::Runner;
+use crate::apply::zipline::ZiplineRunner;
 use crate::plan::contract::Plan;
 use crate::render;
 use crate::render::Style;
@@ -57,11 +58,10 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 /// What runs the jobs of an env; none where all are commands of the settings.
-fn runner(workspace: &Workspace, _machine: &Machine) -> Option<Box<dyn Runner>> {
-    if workspace.settings.own_commands {
-        return None;
-    }
-    None
+fn runner(workspace: &Workspace, machine: &Machine) -> Option<Box<dyn Runner>> {
+    let dialect = workspace.pair.head.dialect;
+    let cli = || -> Box<dyn Runner> { Box::new(ZiplineRunner::new(machine.clone(), dialect)) };
+    (!workspace.settings.own_commands).then(cli)
 }
 
 /// Writes a plan the way it was asked for.
