@@ -61,12 +61,9 @@ fn problems(job: &Job, machine: &Machine, dialect: Dialect) -> Vec<Problem> {
         Ok(around) => around,
         Err(why) => return vec![problem(&why, "compile again and commit the result")],
     };
-    let provider = match around.provider() {
-        Ok(provider) => provider,
-        Err(_) => {
-            let next = "set CLOUD_PROVIDER to gcp, aws or azure, or leave it out";
-            return vec![problem("CLOUD_PROVIDER names no provider that the CLI knows", next)];
-        }
+    let Ok(provider) = around.provider() else {
+        let next = "set CLOUD_PROVIDER to gcp, aws or azure, or leave it out";
+        return vec![problem("CLOUD_PROVIDER names no provider that the CLI knows", next)];
     };
     let look = Look { around: &around, machine, dialect, provider };
     CHECKS.iter().flat_map(|check| check(&look)).collect()

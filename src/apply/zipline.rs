@@ -70,7 +70,7 @@ impl ZiplineRunner {
         around: &'a Surroundings<'a>,
         context: Context<'a>,
     ) -> Result<Attempt<'a>, Outcome> {
-        let provider = around.provider().map_err(|_| {
+        let provider = around.provider().map_err(|_unknown| {
             failure(
                 "CLOUD_PROVIDER names no provider that the CLI knows; set gcp, aws or azure",
                 false,

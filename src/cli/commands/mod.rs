@@ -2,11 +2,13 @@
 
 mod adopt;
 pub(super) mod apply;
+mod checks;
 pub(super) mod completions;
 pub(super) mod demo;
 pub(super) mod diff;
 mod example;
 pub(super) mod graph;
+mod ground;
 pub(super) mod lock;
 pub(super) mod plan;
 pub(super) mod schema;

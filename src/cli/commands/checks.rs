@@ -1,0 +1,224 @@
+//! What keeps a plan from being applied: each with its exit code and what to do about it.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use super::super::args::ApplyArgs;
+use super::super::failure::Exit;
+use super::super::failure::Failure;
+use super::super::state::State;
+use super::super::workspace::Prepared;
+use super::super::workspace::Request;
+use super::super::workspace::Workspace;
+use crate::model::day::Day;
+use crate::model::ledger::Ledger;
+use crate::plan;
+use crate::plan::Options;
+use crate::plan::contract::Plan;
+use crate::plan::contract::Rewrite;
+use crate::plan::contract::Step;
+
+/// How many lines are shown of what differs between two plans.
+const SHOWN: usize = 50;
+
+/// What was asked for, with a saved plan read.
+pub(super) struct Asked<'a> {
+    pub(super) args: &'a ApplyArgs,
+    pub(super) request: Request,
+    pub(super) file: Option<Plan>,
+    pub(super) as_of: Day,
+    pub(super) options: Options,
+}
+
+/// A saved plan belongs to one env and one state.
+pub(super) fn check_file(asked: &Asked<'_>, state: &State) -> Result<(), Failure> {
+    let Some(file) = &asked.file else { return Ok(()) };
+    let again = "plan again: `chronon-plan plan --format json --out plan.json`";
+    let other = |what: String| Err(Failure::new(what).ends(Exit::Stale).hint(again));
+    if file.env != state.env {
+        return other(format!("the plan is for env `{}`, not `{}`", file.env, state.env));
+    }
+    if file.state.location != state.location {
+        let (old, new) = (&file.state.location, &state.location);
+        return other(format!("the plan was made for the state in {old}, not in {new}"));
+    }
+    if !file.skipped_files.is_empty() {
+        return other("the plan leaves out files that could not be read".to_owned());
+    }
+    Ok(())
+}
+
+/// Without a ledger somebody must say what counts as applied: to guess it would leave out jobs.
+pub(super) fn first_base(prepared: &Prepared) -> Result<crate::source::Revision, Failure> {
+    if prepared.names_base() {
+        return prepared.base();
+    }
+    Err(Failure::new("there is no ledger yet, so nothing says what is applied")
+        .hint("chronon-plan state adopt --commit REV, to record that REV is what runs today")
+        .hint("or chronon-plan apply --base REV, which does that and then applies the difference"))
+}
+
+pub(super) fn open(
+    prepared: Prepared,
+    asked: &Asked<'_>,
+    ledger: &Ledger,
+) -> Result<Workspace, Failure> {
+    let base = match &ledger.commit {
+        Some(commit) if asked.request.base.is_none() => {
+            prepared.repository.revision(&commit.0).map_err(|error| not_here(&commit.0, error))?
+        }
+        _ => prepared.base()?,
+    };
+    prepared.read(&base)
+}
+
+fn not_here(commit: &str, error: crate::source::SourceError) -> Failure {
+    let failure = Failure::from(error);
+    Failure::new(format!("the commit that was applied last, {commit}, is not in this clone"))
+        .lines(failure.what)
+        .ends(Exit::Stale)
+        .hint("fetch all history: `git fetch --unshallow`, or `fetch-depth: 0` in GitHub Actions")
+        .hint("if history was rewritten: name what to compare with, `--base REV --allow-older`")
+}
+
+/// A commit that does not contain the one that was applied last would roll production back.
+pub(super) fn descends(
+    asked: &Asked<'_>,
+    prepared: &Prepared,
+    ledger: &Ledger,
+) -> Result<(), Failure> {
+    let Some(last) = &ledger.commit else { return Ok(()) };
+    if asked.args.allow_older {
+        return Ok(());
+    }
+    let descends = prepared.repository.descends(&prepared.head.commit, last);
+    if descends.map_err(|error| not_here(&last.0, error))? {
+        return Ok(());
+    }
+    let (head, last) = (prepared.head.commit.short(), last.short());
+    Err(Failure::new(format!(
+        "{head} does not contain {last}, which was applied last: applying it would undo that"
+    ))
+    .ends(Exit::Stale)
+    .hint(format!("apply a commit that contains {last}"))
+    .hint("if undoing it is what you want: `--allow-older`"))
+}
+
+/// Everything that keeps a plan from being applied as it is, all at once.
+pub(super) fn refusals(
+    asked: &Asked<'_>,
+    workspace: &Workspace,
+    plan: &Plan,
+) -> Result<(), Failure> {
+    let args = asked.args;
+    let archived: BTreeSet<&str> = args.archived.iter().map(String::as_str).collect();
+    let by_hand = workspace.settings.archive.is_none();
+    let is_archived = |step: &Step| archived.contains(step.config.to_string().as_str());
+    let blocked =
+        |step: &&Step| step.rewrite == Some(Rewrite::ArchiveFirst) && by_hand && !is_archived(step);
+    let unarchived: Vec<&Step> = plan.steps.iter().filter(blocked).collect();
+    if !unarchived.is_empty() {
+        let mut failure = Failure::new(
+            "these tables must be archived or dropped first, or their history stays wrong",
+        )
+        .ends(Exit::Policy);
+        for step in &unarchived {
+            let table = workspace.pair.head.get(&step.config).and_then(|it| it.output_table());
+            failure = failure.lines([format!("{}: {}", step.config, table.unwrap_or_default())]);
+        }
+        let names: Vec<String> =
+            unarchived.iter().map(|it| format!("--archived {}", it.config)).collect();
+        return Err(failure
+            .hint(format!("once that is done: chronon-plan apply {}", names.join(" ")))
+            .hint(format!("or set `env.{}.archive` to the command that does it", plan.env)));
+    }
+    let open = |step: &&Step| step.range.as_ref().is_some_and(|range| range.start.is_none());
+    let endless: Vec<String> =
+        plan.steps.iter().filter(open).map(|step| step.config.to_string()).collect();
+    if !endless.is_empty() {
+        let setting = format!("env.{}.backfill.start", plan.env);
+        return Err(Failure::new("nothing says where these backfills start")
+            .lines(endless)
+            .hint(format!("set `{setting}` in {}", crate::plan::settings::FILE))
+            .hint("or leave them out: `--target`"));
+    }
+    let ids: BTreeSet<&str> = plan.steps.iter().map(|it| it.id.as_str()).collect();
+    let unknown: Vec<String> =
+        args.done.iter().filter(|it| !ids.contains(it.as_str())).cloned().collect();
+    if !unknown.is_empty() {
+        return Err(Failure::new("`--done` names steps that are not in the plan").lines(unknown));
+    }
+    Ok(())
+}
+
+/// Leaves the steps of a saved plan that are still to do; fails where what it says of one no
+/// longer holds.
+pub(super) fn select(asked: &Asked<'_>, live: &mut Plan) -> Result<(), Failure> {
+    let Some(file) = &asked.file else { return Ok(()) };
+    let lineage = |plan: &Plan| plan.state.lineage.clone();
+    let again = "plan again: `chronon-plan plan --format json --out plan.json`";
+    if file.state.found && lineage(file) != lineage(live) {
+        return Err(Failure::new("the plan was made for another ledger, which is no longer there")
+            .ends(Exit::Stale)
+            .hint(again));
+    }
+    let wanted: BTreeMap<&str, &Step> = file.steps.iter().map(|it| (it.id.as_str(), it)).collect();
+    let same = |a: &Step, b: &Step| {
+        a.argv == b.argv
+            && a.rewrite == b.rewrite
+            && a.range == b.range
+            && a.manual == b.manual
+            && a.trigger == b.trigger
+    };
+    let mut stale = Vec::new();
+    for step in &live.steps {
+        match wanted.get(step.id.as_str()) {
+            Some(planned) if !same(planned, step) => {
+                stale.push(format!("{}: it would run differently now", step.id));
+            }
+            Some(_) => stale.extend(
+                step.after
+                    .iter()
+                    .filter(|it| !wanted.contains_key(it.as_str()))
+                    .map(|it| format!("{}: it waits for {it} now, which the plan lacks", step.id)),
+            ),
+            None => {}
+        }
+    }
+    if !stale.is_empty() {
+        return Err(Failure::new("the plan is out of date")
+            .lines(stale)
+            .ends(Exit::Stale)
+            .hint(again));
+    }
+    let kept: BTreeSet<String> = wanted.keys().map(|it| (*it).to_owned()).collect();
+    live.complete = live.complete && live.steps.iter().all(|it| kept.contains(&it.id));
+    live.steps.retain(|step| kept.contains(&step.id));
+    Ok(())
+}
+
+/// The plan must be the one that was approved.
+pub(super) fn check_digest(
+    plan: &Plan,
+    approved: Option<(String, Option<Plan>)>,
+    state: &State,
+) -> Result<(), Failure> {
+    let Some((digest, known)) = approved.filter(|it| it.0 != plan.digest) else { return Ok(()) };
+    let kept = || {
+        let bytes = crate::state::head::kept_plan(&state.objects, &digest).ok()??;
+        serde_json::from_slice::<Plan>(&bytes).ok()
+    };
+    let mut failure = Failure::new(format!("the plan is {}, not {digest}", plan.digest))
+        .ends(Exit::PlanDiffers)
+        .hint("chronon-plan plan, to see it; then approve its digest");
+    if let Some(before) = known.or_else(kept) {
+        let mut lines = plan::difference(&before, plan);
+        let more = lines.len().saturating_sub(SHOWN);
+        lines.truncate(SHOWN);
+        failure = failure.lines(lines);
+        if more > 0 {
+            failure = failure.lines([format!("and {more} more")]);
+        }
+    }
+    Err(failure)
+}

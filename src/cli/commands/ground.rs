@@ -1,0 +1,253 @@
+//! An apply from the plan to the receipt: tasks, preflight, journal, engine, ledger.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use super::super::basis::Basis;
+use super::super::failure::Exit;
+use super::super::failure::Failure;
+use super::super::output::Output;
+use super::super::progress::View;
+use super::super::signals::Watch;
+use super::super::state;
+use super::super::state::Session;
+use super::super::state::State;
+use super::super::tasks;
+use super::super::tasks::Maker;
+use super::super::tasks::Temporary;
+use super::super::workspace::Workspace;
+use super::checks::Asked;
+use crate::apply::command::CommandRunner;
+use crate::apply::engine;
+use crate::apply::engine::Apply;
+use crate::apply::engine::Report;
+use crate::apply::engine::Task;
+use crate::apply::machine::Machine;
+use crate::apply::runner::Runner;
+use crate::model::ledger::Ledger;
+use crate::plan;
+use crate::plan::Options;
+use crate::plan::contract::Plan;
+use crate::state::head::Head;
+use crate::state::journal::Carried;
+use crate::state::journal::Event;
+use crate::state::journal::Journal;
+
+/// How many jobs run at once when nobody says.
+const USUAL_PARALLELISM: u32 = 8;
+
+/// Everything that a run stands on.
+pub(super) struct Ground<'a> {
+    pub(super) asked: &'a Asked<'a>,
+    pub(super) state: &'a State,
+    pub(super) session: &'a Session<'a>,
+    pub(super) watch: &'a Watch,
+    pub(super) workspace: &'a Workspace,
+    pub(super) ledger: Ledger,
+    pub(super) head: Option<Head>,
+    pub(super) top: PathBuf,
+}
+
+impl Ground<'_> {
+    /// Runs a plan and says what came of it.
+    pub(super) fn run(
+        &self,
+        basis: &Basis<'_>,
+        plan: &Plan,
+        output: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let desired = plan::desired(&basis.inputs(self.asked.as_of, &self.asked.options))?;
+        let folder = std::env::temp_dir().join(format!("chronon-plan-{}", self.session.run));
+        let folder = Temporary(folder);
+        let logs = self.top.join(state::USUAL).join("logs").join(&self.state.env);
+        let logs = logs.join(&self.session.run);
+        let maker = Maker {
+            workspace: self.workspace,
+            ledger: &self.ledger,
+            desired: &desired,
+            args: self.asked.args,
+            folder: &folder.0,
+            logs: &logs,
+        };
+        let tasks = maker.tasks(&plan.steps)?;
+        let view = View::new(self.asked.args.format, output.is_live(), &tasks);
+        let report = if tasks.is_empty() {
+            Report::default()
+        } else {
+            super::make_folder(&logs)?;
+            tasks::materialise(self.workspace, &plan.steps, &folder.0)?;
+            self.run_tasks(plan, &tasks, &maker, &view)?
+        };
+        let saved = self.save(&desired, &report)?;
+        view.finish();
+        self.conclude(plan, &tasks, &report, saved, &view, output)
+    }
+
+    fn run_tasks(
+        &self,
+        plan: &Plan,
+        tasks: &[Task],
+        maker: &Maker<'_>,
+        view: &View,
+    ) -> Result<Report, Failure> {
+        let machine = Machine {
+            env: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+            locks: self.top.join(state::USUAL).join("locks"),
+        };
+        super::make_folder(&machine.locks)?;
+        let find = self.workspace.settings.find.clone();
+        let commands = CommandRunner { machine: machine.clone(), find };
+        let cli = super::runner(self.workspace, &machine);
+        let runner: &dyn Runner = match &cli {
+            Some(cli) => cli.as_ref(),
+            None => &commands,
+        };
+        preflight(tasks, runner, &commands)?;
+        let json = super::json(plan)?;
+        crate::state::head::keep_plan(&self.state.objects, &plan.digest, json.as_bytes())?;
+        let journal = Journal::of(&self.state.objects, &self.session.run);
+        let carried = self.carried(tasks, view);
+        let opened = Event::Opened {
+            plan: plan.digest.clone(),
+            commit: self.workspace.pair.head.commit.to_string(),
+            carried: Carried { commit: None, ..carried.clone() },
+        };
+        journal.add(vec![opened]).map_err(Failure::new)?;
+        self.session.journaled.store(true, Ordering::SeqCst);
+        self.session.folded.store(true, Ordering::SeqCst);
+        let parallelism = self.asked.args.parallelism.or(self.workspace.settings.parallelism);
+        let parallelism = parallelism.unwrap_or(USUAL_PARALLELISM) as usize;
+        let applied = maker.applied(&plan.steps);
+        Ok(engine::run(&Apply {
+            run: &self.session.run,
+            tasks,
+            applied: &applied,
+            parallelism,
+            runner,
+            commands: &commands,
+            journal: &journal,
+            lease: self.session.lease,
+            carried: &carried,
+            clock: self.state.objects.clock(),
+            date: &state::date,
+            stop: &self.watch.stop,
+            tell: &|event| view.tell(event),
+        }))
+    }
+
+    /// What earlier runs left that this plan can go on with.
+    fn carried(&self, tasks: &[Task], view: &View) -> Carried {
+        let mut carried = self.session.carried.clone();
+        let steps: BTreeSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
+        carried.open.retain(|_, open| {
+            let known = steps.contains(open.step.as_str());
+            if !known {
+                let job = open.job.as_deref().unwrap_or("of unknown name");
+                view.note(format!(
+                    "the job {job} of {} was started by an earlier run and may still be running; this plan does not ask for it",
+                    open.step
+                ));
+            }
+            known
+        });
+        carried
+    }
+
+    /// Writes the next ledger: what was applied, and the commit.
+    fn save(&self, desired: &tasks::Prints, report: &Report) -> Result<Option<Head>, Failure> {
+        let mut ledger = self.ledger.clone();
+        ledger.applied.extend(report.rows.iter().cloned());
+        ledger.commit = Some(self.workspace.pair.head.commit.clone());
+        // What says the same in another file is read from there from now on.
+        for (key, applied) in &mut ledger.applied {
+            let same = desired.get(key).is_some_and(|it| it.whole == applied.fingerprint);
+            if let Some(config) = self.workspace.pair.head.get(&key.0).filter(|_| same) {
+                applied.blob = config.blob;
+                applied.path.clone_from(&config.path);
+            }
+        }
+        let kept = self.head.as_ref().map(|head| &head.ledger);
+        if kept == Some(&ledger) || report.lost || report.cut_off.is_some() {
+            self.session.journaled.store(report.unfinished, Ordering::SeqCst);
+            self.session.folded.store(!report.lost, Ordering::SeqCst);
+            return Ok(None);
+        }
+        let saved = self.session.save(self.state, self.head.as_ref(), ledger)?;
+        self.session.journaled.store(report.unfinished, Ordering::SeqCst);
+        self.session.folded.store(true, Ordering::SeqCst);
+        Ok(Some(saved))
+    }
+
+    /// Says what came of it.
+    fn conclude(
+        &self,
+        plan: &Plan,
+        tasks: &[Task],
+        report: &Report,
+        saved: Option<Head>,
+        view: &View,
+        output: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let exit = if self.watch.is_interrupted() {
+            Exit::Interrupted
+        } else if report.lost {
+            Exit::Locked
+        } else if report.cut_off.is_some() || !report.is_complete() {
+            Exit::Partial
+        } else {
+            Exit::Done
+        };
+        let serial = saved.as_ref().or(self.head.as_ref()).map_or(0, |head| head.ledger.serial);
+        let left = match (exit, saved.map(|head| head.ledger).or(Some(self.ledger.clone()))) {
+            (Exit::Done, Some(ledger)) if plan.complete && self.asked.file.is_none() => {
+                let options = Options::default();
+                let basis = Basis::of(self.workspace, Some(ledger), self.state.location.clone())?;
+                Some(basis.plan(self.asked.as_of, &options)?.steps.len())
+            }
+            _ => None,
+        };
+        let summary = super::super::progress::Summary {
+            plan: plan.digest.clone(),
+            serial,
+            left,
+            cut_off: report.cut_off.as_ref().map(ToString::to_string),
+            exit,
+        };
+        view.conclude(tasks, report, &summary, output)?;
+        Ok(exit)
+    }
+}
+
+/// What would go wrong, found before anything is submitted.
+fn preflight(tasks: &[Task], runner: &dyn Runner, commands: &dyn Runner) -> Result<(), Failure> {
+    let mut problems = Vec::new();
+    for (own, runner) in [(false, runner), (true, commands)] {
+        let jobs: Vec<_> = tasks
+            .iter()
+            .flat_map(|task| {
+                let engine::How::Jobs(pieces) = &task.how else { return Vec::new() };
+                let of = |piece: &crate::apply::work::Piece| crate::apply::runner::Job {
+                    argv: piece.argv.clone(),
+                    ..task.job.clone()
+                };
+                pieces.iter().filter(|it| it.own == own).map(of).collect()
+            })
+            .collect();
+        problems.extend(runner.preflight(&jobs));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new("nothing was submitted: this would go wrong")
+        .lines(problems.iter().map(|it| it.what.clone()));
+    let hints: BTreeSet<&str> = problems.iter().map(|it| it.next.as_str()).collect();
+    for hint in hints {
+        failure = failure.hint(hint);
+    }
+    Err(failure)
+}
