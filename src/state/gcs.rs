@@ -157,7 +157,6 @@ impl Gcs {
             Call::Get => StoreError::Busy,
             Call::Create | Call::Overwrite => StoreError::Unclear,
         };
-        let credentials = error.source().and_then(|it| it.downcast_ref::<CredentialsError>());
         match error.http_status_code() {
             Some(429) => StoreError::Busy(what),
             Some(401) => StoreError::Refused { what, next: LOGIN.to_owned() },
@@ -172,9 +171,13 @@ impl Gcs {
             },
             // It never left this machine.
             None if error.is_connect() => StoreError::Busy(what),
-            None if error.is_authentication() => match credentials {
-                Some(found) if found.is_transient() => StoreError::Busy(what),
-                _ => StoreError::Refused { what, next: LOGIN.to_owned() },
+            None if error.is_authentication() => match missing(error) {
+                Credentials::Unset => StoreError::Refused {
+                    what: format!("cannot {} {place}: no credentials are set up", call.verb()),
+                    next: LOGIN.to_owned(),
+                },
+                Credentials::Wrong => StoreError::Refused { what, next: LOGIN.to_owned() },
+                Credentials::Late => StoreError::Busy(what),
             },
             None if error.is_binding() => StoreError::Refused {
                 what,
@@ -258,6 +261,33 @@ impl Drop for Gcs {
 fn no_bucket(error: &Error) -> bool {
     let said = message(error).to_lowercase();
     said.contains("bucket") && said.contains("does not exist") && !said.contains("object")
+}
+
+/// Why there are no credentials.
+enum Credentials {
+    /// None are set up.
+    Unset,
+    /// Those that are set up do not work.
+    Wrong,
+    /// Whoever gives them out did not answer.
+    Late,
+}
+
+/// Why a call had no credentials. Where none are set up the client asks the machine for some, and
+/// takes a machine that is not Google's for one that is slow.
+fn missing(error: &Error) -> Credentials {
+    let mut cause: Option<&dyn std::error::Error> = error.source();
+    let mut found = Credentials::Wrong;
+    while let Some(error) = cause {
+        if error.to_string().contains("not configured local credentials") {
+            return Credentials::Unset;
+        }
+        if error.downcast_ref::<CredentialsError>().is_some_and(|it| it.is_transient()) {
+            found = Credentials::Late;
+        }
+        cause = error.source();
+    }
+    found
 }
 
 /// What the service says, in its own words; empty where it says nothing.
