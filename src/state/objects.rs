@@ -73,7 +73,8 @@ impl Objects {
         Self { store: Arc::from(store), clock, deadline: DEADLINE, cancel: None, turns }
     }
 
-    /// The same objects, each call tried for this long.
+    /// The same objects, each call tried for this long: no attempt begins later, and the last one
+    /// may take a call's own timeout.
     #[must_use]
     pub fn within(&self, deadline: Duration) -> Self {
         Self { deadline, ..self.clone() }

@@ -2,6 +2,7 @@
 //! on the emulator that `STORAGE_EMULATOR_HOST` names, where it does.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::BufRead;
 use std::io::BufReader;
@@ -12,6 +13,8 @@ use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 use std::sync::Barrier;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -33,7 +36,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// A law of stores, and its name, which is also the prefix of its keys.
 type Law = (&'static str, fn(&dyn Store));
 
-const LAWS: [Law; 9] = [
+const LAWS: [Law; 10] = [
     ("missing", nothing_is_where_nothing_was_written),
     ("reread", what_was_written_is_read),
     ("once", an_object_is_created_once),
@@ -41,6 +44,7 @@ const LAWS: [Law; 9] = [
     ("stale", a_stale_write_changes_nothing),
     ("growing", generations_grow),
     ("counter", no_increment_is_lost),
+    ("pairs", a_generation_is_read_with_its_own_content),
     ("big", big_objects_are_whole),
     ("names", odd_names_are_kept_apart),
 ];
@@ -133,6 +137,32 @@ fn no_increment_is_lost(store: &dyn Store) {
         }
     });
     assert_eq!(store.get("counter/a").unwrap().unwrap().bytes, b"80");
+}
+
+fn a_generation_is_read_with_its_own_content(store: &dyn Store) {
+    let mut wrote = BTreeMap::new();
+    let mut last = written(store.put("pairs/a", Expect::Absent, b"0"));
+    wrote.insert(last, b"0".to_vec());
+    let done = AtomicBool::new(false);
+    let read = || {
+        let found = || store.get("pairs/a").unwrap().unwrap();
+        let reads = std::iter::repeat_with(found).take_while(|_| !done.load(Ordering::SeqCst));
+        reads.map(|it| (it.generation, it.bytes)).collect::<BTreeSet<_>>()
+    };
+    let pairs = thread::scope(|scope| {
+        let readers: Vec<_> = (0..2).map(|_| scope.spawn(read)).collect();
+        for number in 1..150 {
+            let bytes = format!("{number}").into_bytes();
+            last = written(store.put("pairs/a", Expect::At(last), &bytes));
+            wrote.insert(last, bytes);
+        }
+        done.store(true, Ordering::SeqCst);
+        readers.into_iter().flat_map(|it| it.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(!pairs.is_empty());
+    for (generation, bytes) in pairs {
+        assert_eq!(wrote.get(&generation), Some(&bytes), "{generation:?}");
+    }
 }
 
 fn big_objects_are_whole(store: &dyn Store) {
