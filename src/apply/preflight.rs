@@ -56,12 +56,13 @@ pub(super) fn preflight(jobs: &[Job], machine: &Machine, dialect: Dialect) -> Ve
     counted(found)
 }
 
-fn problems(job: &Job, machine: &Machine, dialect: Dialect) -> Vec<Problem> {
+/// What would go wrong with one job.
+pub(super) fn problems(job: &Job, machine: &Machine, dialect: Dialect) -> Vec<Problem> {
     let around = match Surroundings::read(job, machine, dialect) {
         Ok(around) => around,
         Err(why) => return vec![problem(&why, "compile again and commit the result")],
     };
-    let Ok(provider) = around.provider() else {
+    let Some(provider) = around.provider() else {
         let next = "set CLOUD_PROVIDER to gcp, aws or azure, or leave it out";
         return vec![problem("CLOUD_PROVIDER names no provider that the CLI knows", next)];
     };

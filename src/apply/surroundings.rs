@@ -69,14 +69,14 @@ impl<'a> Surroundings<'a> {
         option(&self.job.argv, name).filter(|it| !it.is_empty()).or_else(|| self.value(variable))
     }
 
-    /// Where the job goes; the name where it is none that the CLI knows.
-    pub(super) fn provider(&self) -> Result<Provider, &str> {
+    /// Where the job goes; none where the CLI knows no such provider.
+    pub(super) fn provider(&self) -> Option<Provider> {
         const PROVIDERS: [(&str, Provider); 3] =
             [("GCP", Provider::Gcp), ("AWS", Provider::Aws), ("AZURE", Provider::Azure)];
         let named = self.value("CLOUD_PROVIDER").filter(|_| self.dialect == Dialect::Zip);
-        let Some(named) = named else { return Ok(Provider::None) };
+        let Some(named) = named else { return Some(Provider::None) };
         let known = PROVIDERS.iter().find(|row| row.0.eq_ignore_ascii_case(named));
-        known.map(|row| row.1).ok_or(named)
+        known.map(|row| row.1)
     }
 
     /// Names and values that no output may show.

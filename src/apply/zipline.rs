@@ -70,12 +70,9 @@ impl ZiplineRunner {
         around: &'a Surroundings<'a>,
         context: Context<'a>,
     ) -> Result<Attempt<'a>, Outcome> {
-        let provider = around.provider().map_err(|_unknown| {
-            failure(
-                "CLOUD_PROVIDER names no provider that the CLI knows; set gcp, aws or azure",
-                false,
-            )
-        })?;
+        let provider = around
+            .provider()
+            .ok_or_else(|| failure("CLOUD_PROVIDER names no provider that the CLI knows", false))?;
         let scrubber = around.scrubber();
         Ok(Attempt { runner: self, around, job: around.job, context, provider, scrubber })
     }
@@ -87,6 +84,12 @@ impl Runner for ZiplineRunner {
     }
 
     fn run(&self, job: &Job, context: Context<'_>) -> Outcome {
+        // Whoever did not ask before is told now: some of it the CLI would answer with exit code 0.
+        let problems = preflight::problems(job, &self.machine, self.dialect);
+        if !problems.is_empty() {
+            let told = problems.iter().map(|it| format!("{}: {}", it.what, it.next));
+            return failure(&told.collect::<Vec<_>>().join("; "), false);
+        }
         let around = match Surroundings::read(job, &self.machine, self.dialect) {
             Ok(around) => around,
             Err(why) => return failure(&why, false),

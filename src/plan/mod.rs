@@ -11,6 +11,7 @@ mod orphans;
 mod range;
 pub mod settings;
 mod steps;
+mod takes;
 mod upgrade;
 pub mod warning;
 mod warnings;

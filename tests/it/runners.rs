@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -596,12 +597,87 @@ fn preflight_refuses_what_the_cli_would_split_or_not_find() {
 }
 
 #[test]
-fn a_missing_region_is_a_trap_of_the_cli_that_the_runner_survives() {
-    // Without preflight the CLI submits the job and fails only then.
-    let mut place = place(&json!({}));
+fn what_the_cli_would_call_a_success_is_refused_before_it_starts() {
+    let mut place = place(&json!({"states": ["ERROR"]}));
+    place.edit(PLAYS, |it| it["sources"][0]["events"]["topic"] = json!("plays"));
+    let day = "--ds=2026-01-03";
+    let range = ["--start-ds=2026-01-01", "--end-ds=2026-01-03"];
+    for (job, expected) in [
+        (place.job("backfill", PLAYS, &[range[0], range[1], "--parallelism=3"]), "--parallelism"),
+        (place.job("upload", PLAYS, &[day, "--no-cloud-logging"]), "--no-cloud-logging"),
+        (place.job("upload", PLAYS, &[]), "today's"),
+        (place.stream(), "Kafka"),
+    ] {
+        let (outcome, ids) = place.run(&job);
+        let (what, again) = failure(&outcome);
+        assert!(what.contains(expected) && !again && ids.is_empty(), "{what}");
+    }
+    // The CLI itself would find this only after it has submitted the job.
     place.env.remove("GCP_REGION");
-    let (outcome, ids) = place.run(&upload(&place));
+    let (outcome, _) = place.run(&upload(&place));
+    assert!(failure(&outcome).0.contains("GCP_REGION is not set"), "{outcome:?}");
+    assert_eq!(place.stand_ins.calls("java").len(), 0);
+}
+
+/// A stand-in for the CLI where no real one can be had: a script that says this and ends so.
+fn script(place: &Place, says: &str, code: i32) -> String {
+    let file = place.path("stand-in.sh");
+    fs::write(
+        &file,
+        format!("#!/bin/sh\n# Stand-in for a CLI in tests.\necho '{says}'\nexit {code}\n"),
+    )
+    .unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn elsewhere_the_exit_code_counts_as_far_as_it_can() {
+    let table = [
+        (None, "upload", "", 0, Ok(0)),
+        (None, "upload", "", 1, Err(true)),
+        (None, "upload", "", 2, Err(false)),
+        (None, "metadata-upload", GOOD, 0, Ok(0)),
+        (None, "metadata-upload", "", 0, Err(false)),
+        (Some("aws"), "upload", "Job submitted with ID: app|run", 0, Ok(1)),
+        (Some("aws"), "upload", "Timed out waiting for EMR Serverless job run", 1, Err(true)),
+        (Some("azure"), "upload", "", 0, Ok(0)),
+    ];
+    for (provider, mode, says, code, expected) in table {
+        let mut place = place(&json!({}));
+        place.edit(PLAYS, |it| it["metaData"]["executionInfo"]["env"] = json!({}));
+        place.env.extend(provider.map(|it| ("CLOUD_PROVIDER".to_owned(), it.to_owned())));
+        let mut job = place.job(mode, PLAYS, &["--ds=2026-01-03"]);
+        job.argv[0] = script(&place, says, code);
+        let dialect = if provider.is_some() { Dialect::Zip } else { Dialect::Oss };
+        let machine = Machine { env: place.env.clone(), locks: place.path("locks") };
+        let runner = ZiplineRunner::new(machine, dialect);
+        let ids = Mutex::new(0);
+        let tell = |_: &str| *ids.lock().unwrap() += 1;
+        let context = Context { job_id: &tell, stop: &Stop::default() };
+        let got = match runner.run(&job, context) {
+            Outcome::Done => Ok(*ids.lock().unwrap()),
+            Outcome::Failed { again, .. } => Err(again),
+            Outcome::Left => panic!("nobody asked to stop"),
+        };
+        assert_eq!(got, expected, "{provider:?} {mode} {says:?} {code}");
+        // Of what was submitted there nobody here can ask.
+        let found = verdict(&runner.find(&job, "app|run", context));
+        let unknown = if provider.is_some() { Verdict::Failed(false) } else { Verdict::Nothing };
+        assert_eq!(found, unknown, "{provider:?}");
+    }
+}
+
+#[test]
+fn a_job_that_emr_still_runs_is_not_submitted_again() {
+    let mut place = place(&json!({}));
+    place.edit(PLAYS, |it| it["metaData"]["executionInfo"]["env"] = json!({}));
+    place.env.insert("CLOUD_PROVIDER".to_owned(), "aws".to_owned());
+    let mut job = upload(&place);
+    let says = "Job submitted with ID: app|run\nTimed out waiting for EMR Serverless job run";
+    job.argv[0] = script(&place, says, 1);
+    let (outcome, ids) = place.run(&job);
     let (what, again) = failure(&outcome);
-    assert_eq!(place.stand_ins.calls("java").len(), 1);
-    assert!(what.contains("GCP_REGION") && what.contains(&ids[0]) && !again, "{what}");
+    assert!(what.contains("app|run") && !again, "{what}");
+    assert_eq!(ids, ["app|run"]);
 }
