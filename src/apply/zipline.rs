@@ -2,7 +2,7 @@
 //!
 //! # Why
 //! The CLI's exit code proves nothing (reference §4.4), so a job is done only if all that its kind
-//! needs is known ([`super::proof`]). And a job must never be submitted twice: its id is known and
+//! needs is known (`proof.rs`). And a job must never be submitted twice: its id is known and
 //! kept before Java starts, and whatever goes wrong after that, the service is asked what became
 //! of it. Where that cannot be learned, somebody has to look, and the error says where.
 

@@ -177,6 +177,18 @@ fn a_stop_ends_the_group_in_time() {
 }
 
 #[test]
+fn a_child_may_say_a_last_word() {
+    let folder = tempfile::tempdir().unwrap();
+    // The child of the child is asked too, and each may still speak.
+    let script = "trap 'echo outer; exit 0' TERM; sh -c \"trap 'echo inner; exit 0' TERM; \
+                  sleep 30.555 & wait\" & wait";
+    let (ran, log) = run(&folder, script, Duration::from_secs(1), &Stop::default(), true);
+    assert_eq!(ran.end, End::TimedOut);
+    assert!(log.contains("outer\n") && log.contains("inner\n"), "{log}");
+    assert_eq!(alive("30.555"), Vec::<String>::new());
+}
+
+#[test]
 fn a_child_that_said_enough_is_ended() {
     let folder = tempfile::tempdir().unwrap();
     let before = Instant::now();
