@@ -4,6 +4,7 @@ mod adopt;
 pub(super) mod apply;
 mod checks;
 pub(super) mod completions;
+mod correct;
 pub(super) mod demo;
 pub(super) mod diff;
 mod example;
