@@ -118,6 +118,8 @@ pub struct Report {
     pub cut_off: Option<JournalError>,
     /// Whether the lock was lost.
     pub lost: bool,
+    /// How many steps were left behind when everything stopped.
+    pub left: usize,
 }
 
 impl Report {
@@ -201,7 +203,9 @@ impl Engine<'_> {
 
     /// Whether anything may start; a lock that is gone stops everything.
     fn may_start(&self, shared: &mut Shared) -> bool {
-        if !self.apply.lease.is_held() {
+        let lease = self.apply.lease;
+        // A machine that slept may still be the holder: only the store can tell.
+        if !lease.is_held() && (lease.renew().is_err() || !lease.is_held()) {
             shared.report.lost = true;
             self.apply.stop.ask();
         }
@@ -228,6 +232,7 @@ impl Engine<'_> {
             other => other,
         };
         let mut shared = lock(&self.shared);
+        shared.report.left += usize::from(matches!(ended, Ended::Left));
         let skipped = shared.board.fail(at);
         drop(shared);
         match ended {

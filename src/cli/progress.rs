@@ -68,12 +68,14 @@ pub(super) struct End {
     serial: u64,
     /// Steps that are done.
     done: usize,
-    /// Steps that failed, were left behind, or are to be done by hand.
+    /// Steps that failed, or are to be done by hand.
     failed: usize,
+    /// Steps that were begun and left behind when the apply stopped.
+    left: usize,
     /// Steps that were not started.
     skipped: usize,
     /// How many steps a new plan has; null where nobody planned.
-    left: Option<usize>,
+    needed: Option<usize>,
     /// The exit code.
     exit: u8,
 }
@@ -220,8 +222,8 @@ impl View {
         let count =
             |wanted: fn(&State) -> bool| report.states.iter().filter(|it| wanted(it)).count();
         let done = count(|state| *state == State::Done);
-        let failed = count(|state| *state == State::Failed);
-        let skipped = report.states.len() - done - failed;
+        let failed = count(|state| *state == State::Failed).saturating_sub(report.left);
+        let skipped = report.states.len() - done - failed - report.left;
         if self.format == ProgressFormat::Json {
             Output::line(&Line::End(End {
                 event: "ended",
@@ -229,8 +231,9 @@ impl View {
                 serial: summary.serial,
                 done,
                 failed,
+                left: report.left,
                 skipped,
-                left: summary.left,
+                needed: summary.left,
                 exit: summary.exit.code(),
             }));
             return Ok(());
@@ -239,9 +242,15 @@ impl View {
         let mut text = match (tasks.len(), summary.exit) {
             (0, Exit::Done) => "Nothing to apply.\n".to_owned(),
             (_, Exit::Done) => format!("Applied {done} steps in {}.\n", elapsed(seconds)),
-            _ => format!(
-                "Partly applied: {done} steps done, {failed} failed, {skipped} not started.\n"
-            ),
+            _ => {
+                let left = match report.left {
+                    0 => String::new(),
+                    left => format!(", {left} left behind"),
+                };
+                format!(
+                    "Partly applied: {done} steps done, {failed} failed{left}, {skipped} not started.\n"
+                )
+            }
         };
         text.push_str(&format!("Ledger: serial {}. Plan: {}\n", summary.serial, summary.plan));
         text.push_str(&last_words(summary));

@@ -13,6 +13,7 @@ use crate::apply::runner::Stop;
 use crate::model::ledger::Ledger;
 use crate::model::name::CommitId;
 use crate::state;
+use crate::state::StateError;
 use crate::state::clock::Clock;
 use crate::state::fold;
 use crate::state::fold::Known;
@@ -144,6 +145,8 @@ pub(super) struct Wish<'a> {
     pub(super) stop: &'a Arc<Stop>,
     /// Who hears whom is waited for.
     pub(super) tell: &'a dyn Fn(String),
+    /// Whether a ledger that cannot be read is no obstacle: another takes its place.
+    pub(super) mends: bool,
 }
 
 /// The lock held, and what was true when it was taken.
@@ -168,7 +171,7 @@ impl Session<'_> {
         before: Option<&Head>,
         ledger: Ledger,
     ) -> Result<Head, Failure> {
-        if !self.lease.is_held() {
+        if !self.lease.is_held() && self.lease.renew().is_err() {
             return Err(lost());
         }
         let head = head::save(&state.objects, &state.env, &nonce(), before, ledger)?;
@@ -210,7 +213,7 @@ pub(super) fn locked<T>(
     let done = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         scope.spawn(|| keep(&lease, &done, wish.stop));
-        let result = session(state, &run, &lease).map(|session| {
+        let result = session(state, &run, &lease, wish.mends).map(|session| {
             let result = work(&session);
             let mut unfinished = match session.folded.load(Ordering::SeqCst) {
                 true => Vec::new(),
@@ -234,9 +237,17 @@ pub(super) fn locked<T>(
     }
 }
 
-fn session<'a>(state: &State, run: &str, lease: &'a Lease<'a>) -> Result<Session<'a>, Failure> {
+fn session<'a>(
+    state: &State,
+    run: &str,
+    lease: &'a Lease<'a>,
+    mends: bool,
+) -> Result<Session<'a>, Failure> {
     let carried = fold::seal(&state.objects, &lease.unfinished, run)?;
-    let head = head::load(&state.objects, &state.env)?;
+    let head = match head::load(&state.objects, &state.env) {
+        Err(StateError::Bad { newer: false, .. }) if mends => head::unreadable(&state.objects)?,
+        other => other?,
+    };
     let ledger =
         head.as_ref().map(|head| fold::onto(&state.objects, head, &carried)).transpose()?;
     let (journaled, folded) = (AtomicBool::new(false), AtomicBool::new(false));

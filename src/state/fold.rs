@@ -27,6 +27,8 @@ pub struct Known {
     pub lock: Option<lease::Document>,
     /// How many resources the journals add.
     pub journaled: usize,
+    /// What runs left that are not finished.
+    pub carried: Carried,
 }
 
 /// Reads the ledger and the journals of runs that are not in it yet. Changes nothing.
@@ -45,7 +47,7 @@ pub fn known(objects: &Objects, env: &str) -> Result<Known, StateError> {
     }
     let journaled = carried.rows.len();
     let ledger = head.as_ref().map(|head| onto(objects, head, &carried)).transpose()?;
-    Ok(Known { head, ledger, lock, journaled })
+    Ok(Known { head, ledger, lock, journaled, carried })
 }
 
 /// Seals the journals of runs that whoever holds the lock has inherited.

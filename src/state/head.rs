@@ -19,9 +19,6 @@ use crate::model::ledger::Parent;
 /// The head's object.
 pub(super) const KEY: &str = "state.json";
 
-/// How many serials that were given up are passed over.
-const GAPS: u64 = 100;
-
 /// A ledger as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -54,6 +51,16 @@ fn history_key(serial: u64) -> String {
 /// Where the store gives no answer, or the object is no ledger of this env.
 pub fn load(objects: &Objects, env: &str) -> Result<Option<Head>, StateError> {
     at(objects, env, KEY)
+}
+
+/// What stands in for a ledger that cannot be read, so that another can take its place.
+///
+/// # Errors
+/// Where the store gives no answer.
+pub fn unreadable(objects: &Objects) -> Result<Option<Head>, StateError> {
+    let Some(object) = objects.get(KEY)? else { return Ok(None) };
+    let digest = ledger::digest(&object.bytes);
+    Ok(Some(Head { ledger: Ledger::default(), generation: object.generation, digest }))
 }
 
 /// The ledger's bytes as they are kept; none where there is none yet.
@@ -96,11 +103,12 @@ pub fn save(
     before: Option<&Head>,
     mut ledger: Ledger,
 ) -> Result<Head, SaveError> {
-    let last = before.map_or(0, |head| head.ledger.serial);
+    let mut serial = before.map_or(0, |head| head.ledger.serial);
     ledger.parent =
         before.map(|head| Parent { serial: head.ledger.serial, digest: head.digest.clone() });
     let expect = before.map_or(Expect::Absent, |head| Expect::At(head.generation));
-    for serial in last + 1..=last + GAPS {
+    loop {
+        serial += 1;
         ledger.serial = serial;
         let bytes = ledger::write(&ledger, env, writer);
         // A serial that is taken is one that somebody wrote and never made the head.
@@ -115,7 +123,6 @@ pub fn save(
             Put::Conflict => Err(SaveError::Changed),
         };
     }
-    Err(SaveError::Changed)
 }
 
 /// Keeps a plan under its digest; one that is there already says the same.

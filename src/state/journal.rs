@@ -23,6 +23,7 @@ use super::ledger::Row;
 use super::objects::Objects;
 use super::store::Expect;
 use super::store::Put;
+use crate::model::day::Day;
 
 /// The version of this form.
 const FORMAT_VERSION: u32 = 1;
@@ -37,6 +38,9 @@ pub enum Event {
         plan: String,
         /// The commit that it applies.
         commit: String,
+        /// The day of its plan.
+        #[schemars(with = "String")]
+        as_of: Day,
         /// What earlier runs left.
         carried: Carried,
     },
@@ -110,6 +114,9 @@ pub struct Open {
 pub struct Carried {
     /// The last commit that was begun.
     pub commit: Option<String>,
+    /// The day of the plan that was begun then.
+    #[schemars(with = "Option<String>")]
+    pub as_of: Option<Day>,
     /// Work that is done, with the job that did it.
     pub done: BTreeMap<String, Option<String>>,
     /// Work that may be going on.
@@ -127,11 +134,12 @@ impl Carried {
     /// Takes in what happened next.
     pub fn add(&mut self, event: Event) {
         match event {
-            Event::Opened { commit, carried, plan: _ } => {
+            Event::Opened { commit, as_of, carried, plan: _ } => {
                 self.done.extend(carried.done);
                 self.open.extend(carried.open);
                 self.rows.extend(carried.rows);
                 self.commit = Some(commit);
+                self.as_of = Some(as_of);
             }
             Event::Started { work, step, operation } => {
                 self.open.insert(work, Open { step, operation, job: None });

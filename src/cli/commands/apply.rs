@@ -34,7 +34,7 @@ pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exi
             head: args.head.clone().or(from_file(|plan| plan.head.commit.clone())),
             ..super::request(&args.repo)
         },
-        as_of: file.as_ref().map(|it| it.as_of).or(args.as_of).unwrap_or_else(super::plan::today),
+        as_of: file.as_ref().map(|it| it.as_of).or(args.as_of),
         options: Options { targets: args.target.clone(), force: args.force.clone() },
         file,
     };
@@ -47,7 +47,8 @@ pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exi
             .hint("chronon-plan apply --dry-run, to see what would be run")
             .hint("chronon-plan apply --yes, to run it"));
     }
-    let mut approved = args.approved.clone().map(|digest| (digest, None));
+    // A saved plan is held against the ledger step by step.
+    let mut approved = args.approved.clone().filter(|_| asked.file.is_none()).map(|it| (it, None));
     if !args.yes || args.dry_run {
         let plan = preview(&asked, &state, output)?;
         if args.dry_run || plan.steps.is_empty() {
@@ -67,6 +68,7 @@ pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exi
         patience: Duration::from_secs(args.lock_timeout),
         stop: &watch.stop,
         tell: &|text| Output::aside(&text),
+        mends: false,
     };
     let exit = state::locked(&state, &wish, |session| {
         apply(&asked, prepared, &state, session, &watch, approved, output)
@@ -82,7 +84,7 @@ fn preview(asked: &Asked<'_>, state: &State, output: &mut Output) -> Result<Plan
     let known = state.known()?;
     let prepared = Prepared::of(&asked.request)?;
     let serial = known.head.as_ref().map(|head| head.ledger.serial);
-    let (workspace, ledger) = match known.ledger {
+    let (workspace, ledger) = match known.ledger.clone() {
         Some(ledger) => {
             checks::descends(asked, &prepared, &ledger)?;
             let workspace = checks::open(prepared, asked, &ledger)?;
@@ -96,7 +98,8 @@ fn preview(asked: &Asked<'_>, state: &State, output: &mut Output) -> Result<Plan
     };
     debug_assert_eq!(serial.is_some(), ledger.is_some());
     let basis = Basis::of(&workspace, ledger, state.location.clone())?;
-    let mut plan = basis.plan(asked.as_of, &asked.options)?;
+    let as_of = asked.day(&known.carried, &workspace.pair.head.commit);
+    let mut plan = basis.plan(as_of, &asked.options)?;
     checks::select(asked, &mut plan)?;
     super::tell_notes(&workspace, output);
     let text = super::rendered(&plan, super::super::args::Format::Text, output.style(None))?;
@@ -142,7 +145,8 @@ fn apply(
     let workspace = checks::open(prepared, asked, &ledger)?;
     let ledger = basis::upgraded(&workspace, ledger)?;
     let basis = Basis::of(&workspace, Some(ledger.clone()), state.location.clone())?;
-    let mut plan = basis.plan(asked.as_of, &asked.options)?;
+    let as_of = asked.day(&session.carried, &workspace.pair.head.commit);
+    let mut plan = basis.plan(as_of, &asked.options)?;
     checks::check_digest(&plan, approved, state)?;
     checks::select(asked, &mut plan)?;
     checks::refusals(asked, &workspace, &plan)?;

@@ -12,11 +12,13 @@ use super::super::workspace::Request;
 use super::super::workspace::Workspace;
 use crate::model::day::Day;
 use crate::model::ledger::Ledger;
+use crate::model::name::CommitId;
 use crate::plan;
 use crate::plan::Options;
 use crate::plan::contract::Plan;
 use crate::plan::contract::Rewrite;
 use crate::plan::contract::Step;
+use crate::state::journal::Carried;
 
 /// How many lines are shown of what differs between two plans.
 const SHOWN: usize = 50;
@@ -26,8 +28,19 @@ pub(super) struct Asked<'a> {
     pub(super) args: &'a ApplyArgs,
     pub(super) request: Request,
     pub(super) file: Option<Plan>,
-    pub(super) as_of: Day,
+    /// The day that was asked for.
+    pub(super) as_of: Option<Day>,
     pub(super) options: Options,
+}
+
+impl Asked<'_> {
+    /// The day of the plan: the one that was asked for, that of a run of the same commit that was
+    /// cut off, so that its work counts even after midnight, or today.
+    pub(super) fn day(&self, carried: &Carried, head: &CommitId) -> Day {
+        let begun = !carried.done.is_empty() || !carried.open.is_empty();
+        let resumed = carried.as_of.filter(|_| begun && carried.commit.as_ref() == Some(&head.0));
+        self.as_of.or(resumed).unwrap_or_else(super::plan::today)
+    }
 }
 
 /// A saved plan belongs to one env and one state.
@@ -41,6 +54,11 @@ pub(super) fn check_file(asked: &Asked<'_>, state: &State) -> Result<(), Failure
     if file.state.location != state.location {
         let (old, new) = (&file.state.location, &state.location);
         return other(format!("the plan was made for the state in {old}, not in {new}"));
+    }
+    if let Some(approved) = asked.args.approved.as_ref().filter(|it| **it != file.digest) {
+        return Err(Failure::new(format!("the plan is {}, not {approved}", file.digest))
+            .ends(Exit::PlanDiffers)
+            .hint("approve this plan, or apply the one that was approved"));
     }
     if !file.skipped_files.is_empty() {
         return other("the plan leaves out files that could not be read".to_owned());

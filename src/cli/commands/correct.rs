@@ -28,6 +28,7 @@ use crate::model::ledger::Ledger;
 use crate::model::name::Address;
 use crate::model::name::Resource;
 use crate::render::visible;
+use crate::state::head;
 use crate::state::head::Head;
 use crate::state::ledger;
 
@@ -63,7 +64,7 @@ pub(super) struct ResourceChange {
 
 /// Does something to the ledger under the lock.
 fn change(
-    doing: &str,
+    (doing, mends): (&str, bool),
     common: &StateCommon,
     output: &mut Output,
     make: impl FnOnce(&State, &Session<'_>) -> Result<Option<Ledger>, Failure>,
@@ -76,6 +77,7 @@ fn change(
         patience: Duration::from_secs(common.lock_timeout),
         stop: &watch.stop,
         tell: &|text| Output::aside(&text),
+        mends,
     };
     let changed = state::locked(&state, &wish, |session| {
         let Some(ledger) = make(&state, session)? else { return Ok(None) };
@@ -182,7 +184,7 @@ pub(super) fn push(
         Failure::new(format!("{shown} is no ledger: {error}"))
             .hint("a ledger is what `chronon-plan state pull` prints")
     })?;
-    let (_, changed) = change("state push", common, output, |state, session| {
+    let (_, changed) = change(("state push", force), common, output, |state, session| {
         if env != state.env {
             return Err(Failure::new(format!(
                 "{shown} is the ledger of env `{env}`, not of `{}`",
@@ -225,7 +227,7 @@ pub(super) fn rm(
     common: &StateCommon,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
-    change("state rm", common, output, |state, session| {
+    change(("state rm", false), common, output, |state, session| {
         let Some(mut ledger) = session.ledger.clone() else {
             return Err(super::state::no_ledger(state));
         };
@@ -262,7 +264,7 @@ pub(super) fn record(
     output: &mut Output,
 ) -> Result<Exit, Failure> {
     let request = super::request(&common.repo);
-    change("state adopt", common, output, |state, session| {
+    change(("state adopt", false), common, output, |state, session| {
         let Adopted { commit, mut applied } = adopt::of(request, commit, state)?;
         let globs: Vec<WildMatch> = targets.iter().map(|glob| WildMatch::new(glob)).collect();
         let fits = |key: &(Address, Resource)| {
@@ -310,14 +312,19 @@ pub(super) fn rollback(
     common: &StateCommon,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
-    change("state rollback", common, output, |state, session| {
+    change(("state rollback", true), common, output, |state, session| {
         let Some(head) = &session.head else { return Err(super::state::no_ledger(state)) };
-        let known = super::state::chain(state, usize::MAX)?;
-        let Some(earlier) = known.iter().find(|it| it.ledger.serial == serial) else {
+        let broken = head.ledger.lineage.is_empty();
+        let known = if broken { Vec::new() } else { super::state::chain(state, usize::MAX)? };
+        let earlier = match broken {
+            true => head::earlier(&state.objects, &state.env, serial)?,
+            false => known.iter().find(|it| it.ledger.serial == serial).cloned(),
+        };
+        let Some(earlier) = earlier else {
             let serials: Vec<String> =
                 known.iter().take(NAMED).map(|it| it.ledger.serial.to_string()).collect();
             return Err(Failure::new(format!("there is no ledger of serial {serial}"))
-                .hint(format!("there are {}; chronon-plan state history", serials.join(", "))));
+                .hint(format!("chronon-plan state history; the newest are {}", serials.join(", "))));
         };
         Ok((earlier.digest != head.digest).then(|| earlier.ledger.clone()))
     })

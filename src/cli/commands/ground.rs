@@ -57,7 +57,7 @@ impl Ground<'_> {
         plan: &Plan,
         output: &mut Output,
     ) -> Result<Exit, Failure> {
-        let desired = plan::desired(&basis.inputs(self.asked.as_of, &self.asked.options))?;
+        let desired = plan::desired(&basis.inputs(plan.as_of, &self.asked.options))?;
         let folder = std::env::temp_dir().join(format!("chronon-plan-{}", self.session.run));
         let folder = Temporary(folder);
         let logs = self.top.join(state::USUAL).join("logs").join(&self.state.env);
@@ -115,7 +115,8 @@ impl Ground<'_> {
         let opened = Event::Opened {
             plan: plan.digest.clone(),
             commit: self.workspace.pair.head.commit.to_string(),
-            carried: Carried { commit: None, ..carried.clone() },
+            as_of: plan.as_of,
+            carried: Carried { commit: None, as_of: None, ..carried.clone() },
         };
         journal.add(vec![opened]).map_err(Failure::new)?;
         self.session.journaled.store(true, Ordering::SeqCst);
@@ -207,7 +208,7 @@ impl Ground<'_> {
             (Exit::Done, Some(ledger)) if plan.complete && self.asked.file.is_none() => {
                 let options = Options::default();
                 let basis = Basis::of(self.workspace, Some(ledger), self.state.location.clone())?;
-                Some(basis.plan(self.asked.as_of, &options)?.steps.len())
+                Some(basis.plan(plan.as_of, &options)?.steps.len())
             }
             _ => None,
         };
