@@ -5,6 +5,7 @@
 //! table, share a block; fields that need no job are told together however many configs they
 //! stand in. Every config and every step is named exactly once all the same.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -33,7 +34,7 @@ pub(super) struct Block<'a> {
     /// The configs whose changed tables all of them read.
     pub(super) upstream: Vec<&'a Address>,
     /// Other reasons, alike in all of them.
-    pub(super) reasons: Vec<&'a str>,
+    pub(super) reasons: Vec<Cow<'a, str>>,
     pub(super) members: Vec<Member<'a>>,
     /// How bad the worst warning is: an index into the table of codes.
     pub(super) severity: usize,
@@ -159,6 +160,9 @@ fn severities(plan: &Plan) -> BTreeMap<&Address, usize> {
 
 fn block<'a>(change: Option<&'a Change>, steps: Vec<&'a Step>, config: &'a Address) -> Block<'a> {
     let fields = change.iter().flat_map(|change| &change.fields).filter(|field| is_telling(field));
+    let shown = |path: &str| {
+        change.iter().flat_map(|change| &change.fields).any(|field| field.path == path)
+    };
     let mut upstream = BTreeSet::new();
     let mut reasons = BTreeSet::new();
     for because in steps.iter().flat_map(|step| &step.because) {
@@ -167,9 +171,13 @@ fn block<'a>(change: Option<&'a Change>, steps: Vec<&'a Step>, config: &'a Addre
                 upstream.insert(config);
             }
             (None, None) => {
-                reasons.insert(because.text.as_str());
+                reasons.insert(Cow::Borrowed(because.text.as_str()));
             }
-            (None, Some(_)) => {}
+            // The fields that differ from base are shown with their values.
+            (None, Some(field)) if shown(field) => {}
+            (None, Some(field)) => {
+                reasons.insert(Cow::Owned(format!("{field}: {}", because.text)));
+            }
         }
     }
     Block {

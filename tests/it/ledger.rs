@@ -13,6 +13,7 @@ use chronon_plan::model::catalog::Config;
 use chronon_plan::model::facts::Extent;
 use chronon_plan::model::ledger::Applied;
 use chronon_plan::model::ledger::FINGERPRINT_VERSION;
+use chronon_plan::model::ledger::Fingerprint;
 use chronon_plan::model::ledger::Ledger;
 use chronon_plan::model::name::Address;
 use chronon_plan::model::name::BlobId;
@@ -214,4 +215,46 @@ fn fingerprints_of_other_rules_are_refused() {
     ledger.applied.first_entry().unwrap().get_mut().version = FINGERPRINT_VERSION + 1;
     let refused = case.plan(Some(&ledger)).unwrap_err();
     assert!(matches!(refused, PlanError::LedgerVersion { .. }));
+}
+
+/// A ledger as a version with other rules would have written it.
+fn of_older_rules(ledger: &Ledger) -> Ledger {
+    let old = |print: Fingerprint| Fingerprint(print.0.map(|byte| byte ^ 0x5a));
+    let mut ledger = ledger.clone();
+    for applied in ledger.applied.values_mut() {
+        applied.version = FINGERPRINT_VERSION - 1;
+        applied.fingerprint = old(applied.fingerprint);
+        applied.own = old(applied.own);
+        applied.upstream.iter_mut().for_each(|it| it.1 = old(it.1));
+    }
+    ledger
+}
+
+#[test]
+fn new_rules_are_no_reason_for_a_job() {
+    let repo = repository();
+    let case = Case::of(&repo, "HEAD", "HEAD");
+    let applied = case.applied();
+    let reprint =
+        |address: &Address, resource, _| case.own.head.get(&(address.clone(), resource)).copied();
+    let upgraded = plan::upgraded(of_older_rules(&applied), &reprint);
+    assert_eq!(upgraded, applied);
+    assert!(case.plan(Some(&upgraded)).unwrap().is_empty());
+}
+
+#[test]
+fn a_job_that_was_owed_before_new_rules_is_owed_after() {
+    let repo = repository();
+    let case = Case::of(&repo, "HEAD", "HEAD");
+    let mut old = of_older_rules(&case.applied());
+    // It was computed from a table that has become another since.
+    let reader = old.applied.iter_mut().find(|it| !it.1.upstream.is_empty()).unwrap();
+    reader.1.upstream[0].1 = Fingerprint([7; 32]);
+    let owed = reader.0.clone();
+    let reprint =
+        |address: &Address, resource, _| case.own.head.get(&(address.clone(), resource)).copied();
+    let plan = case.plan(Some(&plan::upgraded(old, &reprint))).unwrap();
+    assert!(!plan.is_empty());
+    let configs: BTreeSet<_> = plan.steps.iter().map(|step| step.config.clone()).collect();
+    assert!(configs.contains(&owed.0), "{owed:?} is not in {configs:?}");
 }

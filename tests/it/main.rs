@@ -11,6 +11,7 @@ mod layering;
 mod ledger;
 mod names;
 mod objects;
+mod pending;
 mod processes;
 mod repositories;
 mod rules;
