@@ -6,7 +6,9 @@
 //! read.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::failure::Failure;
 use super::workspace::Judged;
@@ -38,10 +40,12 @@ use crate::source::Wanted;
 /// Everything that a plan is made of, beside the catalogs.
 pub(super) struct Basis<'a> {
     workspace: &'a Workspace,
+    options: &'a Options,
     judged: Judged,
     lineages: Lineages,
+    evaluated: BTreeSet<Address>,
     earlier: BTreeMap<(Address, BlobId), Earlier>,
-    ledger: Option<Ledger>,
+    ledger: Option<Arc<Ledger>>,
     location: String,
     /// How many files that were applied are not in this clone.
     pub(super) missing: usize,
@@ -51,82 +55,93 @@ impl<'a> Basis<'a> {
     /// To plan with: against a ledger where there is one, else against base.
     pub(super) fn of(
         workspace: &'a Workspace,
-        ledger: Option<Ledger>,
+        ledger: Option<Arc<Ledger>>,
         location: String,
+        options: &'a Options,
     ) -> Result<Self, Failure> {
-        let judged = workspace.judge()?;
-        let lineages = Lineages::of(&workspace.pair.base, &workspace.pair.head);
-        let earlier = BTreeMap::new();
-        let mut basis = Self { workspace, judged, lineages, earlier, ledger, location, missing: 0 };
-        if let Some(ledger) = &basis.ledger {
-            basis.judged.own = real_prints(workspace, &basis.lineages, Some(ledger))?;
-            (basis.earlier, basis.missing) = earlier_configs(workspace, ledger)?;
+        let mut basis = Self {
+            workspace,
+            options,
+            judged: workspace.judge()?,
+            lineages: Lineages::of(&workspace.pair.base, &workspace.pair.head),
+            evaluated: BTreeSet::new(),
+            earlier: BTreeMap::new(),
+            ledger,
+            location,
+            missing: 0,
+        };
+        basis.evaluated = plan::evaluated(&basis.inputs(Day::EPOCH));
+        if let Some(ledger) = basis.ledger.clone() {
+            basis.print()?;
+            (basis.earlier, basis.missing) = earlier_configs(workspace, &ledger, &basis.evaluated)?;
         }
         Ok(basis)
     }
 
     /// To record base as applied: with real fingerprints of everything.
-    pub(super) fn to_adopt(workspace: &'a Workspace, location: String) -> Result<Self, Failure> {
-        let mut basis = Self::of(workspace, None, location)?;
-        basis.judged.own = real_prints(workspace, &basis.lineages, None)?;
+    pub(super) fn to_adopt(
+        workspace: &'a Workspace,
+        location: String,
+        options: &'a Options,
+    ) -> Result<Self, Failure> {
+        let mut basis = Self::of(workspace, None, location, options)?;
+        basis.print()?;
         Ok(basis)
     }
 
+    /// Computes the own fingerprints that the ledger does not hold, from the files. A file that
+    /// both sides share is read once.
+    fn print(&mut self) -> Result<(), Failure> {
+        let pair = &self.workspace.pair;
+        let unrecorded = plan::unrecorded(&self.inputs(Day::EPOCH));
+        let mut wanted: BTreeMap<(ConfigType, BlobId), Content> = BTreeMap::new();
+        for (indices, catalog) in unrecorded.iter().zip([&pair.base, &pair.head]) {
+            for &index in indices {
+                let config = &catalog.configs[index];
+                let key = (config.address.kind, config.blob);
+                wanted.entry(key).or_insert_with(|| Content::of(config));
+            }
+        }
+        let prints = prints_of(self.workspace, wanted.into_values().collect())?;
+        let side = |catalog: &Catalog, indices: &[usize]| {
+            let mut side = HashMap::new();
+            for &index in indices {
+                let config = &catalog.configs[index];
+                let own = prints.get(&(config.address.kind, config.blob)).into_iter().flatten();
+                side.extend(own.map(|it| ((config.address.clone(), *it.0), *it.1)));
+            }
+            side
+        };
+        let [base, head] = &unrecorded;
+        self.judged.own = OwnPrints { base: side(&pair.base, base), head: side(&pair.head, head) };
+        Ok(())
+    }
+
     /// Makes the plan.
-    pub(super) fn plan(&self, as_of: Day, options: &Options) -> Result<Plan, Failure> {
-        Ok(plan::build(&self.inputs(as_of, options))?)
+    pub(super) fn plan(&self, as_of: Day) -> Result<Plan, Failure> {
+        Ok(plan::build(&self.inputs(as_of))?)
     }
 
     /// What a plan is made of.
-    pub(super) fn inputs<'b>(&'b self, as_of: Day, options: &'b Options) -> Inputs<'b> {
+    pub(super) fn inputs(&self, as_of: Day) -> Inputs<'_> {
         let workspace = self.workspace;
         Inputs {
             env: &workspace.env,
             base: &workspace.pair.base,
             head: &workspace.pair.head,
             lineages: &self.lineages,
+            evaluated: &self.evaluated,
             changes: &self.judged.changes,
             own: &self.judged.own,
             earlier: &self.earlier,
             stale_copies: &self.judged.stale_copies,
-            ledger: self.ledger.as_ref(),
+            ledger: self.ledger.as_deref(),
             state_location: &self.location,
             as_of,
             settings: &workspace.settings,
-            options,
+            options: self.options,
         }
     }
-}
-
-/// The own fingerprints that the ledger does not hold, computed from the files. A file that both
-/// sides share is read once.
-fn real_prints(
-    workspace: &Workspace,
-    lineages: &Lineages,
-    ledger: Option<&Ledger>,
-) -> Result<OwnPrints, Failure> {
-    let pair = &workspace.pair;
-    let sides = [(&pair.base, &lineages.base), (&pair.head, &lineages.head)];
-    let unrecorded = sides.map(|(catalog, lineage)| plan::unrecorded(catalog, lineage, ledger));
-    let mut wanted: BTreeMap<(ConfigType, BlobId), Content> = BTreeMap::new();
-    for (indices, (catalog, _)) in unrecorded.iter().zip(sides) {
-        for &index in indices {
-            let config = &catalog.configs[index];
-            let key = (config.address.kind, config.blob);
-            wanted.entry(key).or_insert_with(|| Content::of(config));
-        }
-    }
-    let prints = prints_of(workspace, wanted.into_values().collect())?;
-    let side = |catalog: &Catalog, indices: &[usize]| {
-        let mut side = HashMap::new();
-        for &index in indices {
-            let config = &catalog.configs[index];
-            let own = prints.get(&(config.address.kind, config.blob)).into_iter().flatten();
-            side.extend(own.map(|it| ((config.address.clone(), *it.0), *it.1)));
-        }
-        side
-    };
-    Ok(OwnPrints { base: side(&pair.base, &unrecorded[0]), head: side(&pair.head, &unrecorded[1]) })
 }
 
 /// The own fingerprints that each file makes.
@@ -148,14 +163,18 @@ type EarlierConfigs = (BTreeMap<(Address, BlobId), Earlier>, usize);
 
 /// The configs of a ledger that are neither what they are at head nor at base, with what head
 /// changes of them; and how many of them are not in this clone.
-fn earlier_configs(workspace: &Workspace, ledger: &Ledger) -> Result<EarlierConfigs, Failure> {
+fn earlier_configs(
+    workspace: &Workspace,
+    ledger: &Ledger,
+    evaluated: &BTreeSet<Address>,
+) -> Result<EarlierConfigs, Failure> {
     let pair = &workspace.pair;
     let at_hand = |address: &Address, blob: BlobId| {
         [&pair.base, &pair.head].iter().any(|it| it.get(address).is_some_and(|it| it.blob == blob))
     };
     let mut wanted: BTreeMap<(Address, BlobId), String> = BTreeMap::new();
-    for ((address, _), applied) in &ledger.applied {
-        if !at_hand(address, applied.blob) {
+    for address in evaluated {
+        for (_, applied) in ledger.of(address).filter(|it| !at_hand(address, it.1.blob)) {
             wanted.insert((address.clone(), applied.blob), applied.path.clone());
         }
     }
@@ -198,7 +217,7 @@ fn earlier_configs(workspace: &Workspace, ledger: &Ledger) -> Result<EarlierConf
 
 /// Brings fingerprints that older rules made up to today's, from the files that were applied: a new
 /// version of the tool never triggers a job.
-pub(super) fn upgraded(workspace: &Workspace, ledger: Ledger) -> Result<Ledger, Failure> {
+pub(super) fn upgraded(workspace: &Workspace, ledger: Arc<Ledger>) -> Result<Arc<Ledger>, Failure> {
     let old = |it: &crate::model::ledger::Applied| it.version != FINGERPRINT_VERSION;
     if !ledger.applied.values().any(old) {
         return Ok(ledger);
@@ -212,7 +231,8 @@ pub(super) fn upgraded(workspace: &Workspace, ledger: Ledger) -> Result<Ledger, 
         failure
             .hint("this version has new rules and reads the applied files again: fetch all history (`fetch-depth: 0`, `git fetch --unshallow`)")
     })?;
-    Ok(plan::upgraded(ledger, &|address, resource, blob| {
+    let ledger = Arc::unwrap_or_clone(ledger);
+    Ok(Arc::new(plan::upgraded(ledger, &|address, resource, blob| {
         prints.get(&(address.kind, blob))?.get(&resource).copied()
-    }))
+    })))
 }

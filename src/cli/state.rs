@@ -155,7 +155,7 @@ pub(super) struct Session<'a> {
     pub(super) lease: &'a Lease<'a>,
     pub(super) head: Option<Head>,
     /// The ledger with what journals add.
-    pub(super) ledger: Option<Ledger>,
+    pub(super) ledger: Option<Arc<Ledger>>,
     pub(super) carried: Carried,
     /// Whether this run's own journal holds what the ledger does not.
     pub(super) journaled: AtomicBool,
@@ -248,8 +248,7 @@ fn session<'a>(
         Err(StateError::Bad { newer: false, .. }) if mends => head::unreadable(&state.objects)?,
         other => other?,
     };
-    let ledger =
-        head.as_ref().map(|head| fold::onto(&state.objects, head, &carried)).transpose()?;
+    let ledger = head.as_ref().map(|head| fold::onto(head, &carried));
     let (journaled, folded) = (AtomicBool::new(false), AtomicBool::new(false));
     Ok(Session { run: run.to_owned(), lease, head, ledger, carried, journaled, folded })
 }

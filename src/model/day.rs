@@ -22,6 +22,9 @@ pub struct Day(Date);
 pub struct BadDay(String);
 
 impl Day {
+    /// The first of January 1970: for what no day matters to.
+    pub const EPOCH: Self = Self(Date::constant(1970, 1, 1));
+
     /// The day of a calendar date.
     pub fn of(date: Date) -> Self {
         Self(date)

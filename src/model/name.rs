@@ -157,6 +157,25 @@ impl Resource {
     }
 }
 
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a text is not a resource.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no resource `{0}`")]
+pub struct BadResource(String);
+
+impl FromStr for Resource {
+    type Err = BadResource;
+
+    fn from_str(text: &str) -> Result<Self, BadResource> {
+        Self::by_name(text).ok_or_else(|| BadResource(text.to_owned()))
+    }
+}
+
 /// A git commit id, in hex.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitId(pub String);
@@ -255,18 +274,56 @@ pub fn split_version(name: &str) -> (&str, Option<u64>) {
     }
 }
 
+/// Values that are written as text and read without a copy of it: of some there are very many.
+pub(crate) mod text {
+    use std::fmt::Display;
+    use std::fmt::Formatter;
+    use std::marker::PhantomData;
+    use std::str::FromStr;
+
+    use serde::Deserializer;
+    use serde::Serializer;
+    use serde::de::Error;
+    use serde::de::Visitor;
+
+    pub(crate) fn serialize<T: Display, S: Serializer>(it: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(it)
+    }
+
+    pub(crate) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        from.deserialize_str(Parse(PhantomData))
+    }
+
+    struct Parse<T>(PhantomData<T>);
+
+    impl<T: FromStr<Err: Display>> Visitor<'_> for Parse<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+}
+
 macro_rules! serde_as_text {
     ($type:ty) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                crate::model::name::text::serialize(self, serializer)
             }
         }
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                crate::model::name::text::deserialize(deserializer)
             }
         }
     };

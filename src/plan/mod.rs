@@ -9,6 +9,7 @@ mod needed;
 mod order;
 mod orphans;
 mod range;
+mod reach;
 pub mod settings;
 mod steps;
 mod takes;
@@ -155,6 +156,8 @@ pub struct Inputs<'a> {
     pub head: &'a Catalog,
     /// Who reads whom, on both sides.
     pub lineages: &'a Lineages,
+    /// What must be looked at, by [`evaluated`].
+    pub evaluated: &'a BTreeSet<Address>,
     /// The configs that differ, sorted, each with what that means.
     pub changes: &'a [(Change, Verdict)],
     /// The fingerprints of all changed configs; where there is a ledger, of all [`unrecorded`].
@@ -272,7 +275,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
         state: state(inputs),
         summary: contract::Summary::default(),
         changes: changes(inputs, base, head),
-        orphans: orphans::orphans(inputs, base, head, &needs),
+        orphans: orphans::orphans(inputs, base, head),
         warnings,
         other_files: other_files(inputs),
         skipped_files: skipped_files(inputs),
@@ -284,7 +287,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
 }
 
 /// The fingerprint of every resource of head, whole and of its config alone: what a ledger holds
-/// once head is applied. They are true only where the inputs' own fingerprints are.
+/// once head is applied; against a ledger, of those that must be looked at. They are true only where the inputs' own fingerprints are.
 ///
 /// # Errors
 /// Where configs read each other's tables in a cycle.
@@ -293,10 +296,17 @@ pub fn desired(inputs: &Inputs<'_>) -> Result<BTreeMap<(Address, Resource), Desi
     needed::desired(inputs, base, head)
 }
 
-/// The configs of a commit whose own fingerprints a ledger does not hold: to plan against it,
-/// somebody must compute them from their files. Indices into the catalog.
-pub fn unrecorded(catalog: &Catalog, lineage: &Lineage, ledger: Option<&Ledger>) -> Vec<usize> {
-    needed::unrecorded(View { catalog, lineage }, ledger)
+/// What a plan of these inputs must look at; whatever they hold under that name is not used.
+pub fn evaluated(inputs: &Inputs<'_>) -> BTreeSet<Address> {
+    let (base, head) = inputs.views();
+    reach::evaluated(inputs, base, head)
+}
+
+/// The configs of base and of head whose own fingerprints a ledger does not hold: to plan against
+/// it, somebody must compute them from their files. Indices into the catalogs.
+pub fn unrecorded(inputs: &Inputs<'_>) -> [Vec<usize>; 2] {
+    let (base, head) = inputs.views();
+    [base, head].map(|view| reach::unrecorded(inputs, view, inputs.evaluated))
 }
 
 /// Leaves the steps of targets and what they wait for.

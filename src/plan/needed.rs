@@ -71,8 +71,6 @@ pub(super) struct Need {
 /// What is needed, and what was looked at.
 pub(super) struct Needs {
     pub(super) needs: BTreeMap<(Address, Resource), Need>,
-    /// Every config that was evaluated, on either side.
-    pub(super) evaluated: BTreeSet<Address>,
     /// Readers of a table whose producer is gone: the reader, the producer, the table.
     pub(super) abandoned: Vec<(Address, Address, String)>,
 }
@@ -83,20 +81,11 @@ pub(super) fn needs(
     base: View<'_>,
     head: View<'_>,
 ) -> Result<Needs, PlanError> {
-    let evaluated = match inputs.ledger {
-        None => reached(inputs, base, head),
-        Some(_) => base
-            .catalog
-            .configs
-            .iter()
-            .chain(&head.catalog.configs)
-            .map(|it| it.address.clone())
-            .collect(),
-    };
-    let before = Side::of(inputs, base, base, At::Base, &evaluated)?;
-    let after = Side::of(inputs, head, base, At::Head(&before), &evaluated)?;
+    let evaluated = inputs.evaluated;
+    let before = Side::of(inputs, base, base, At::Base, evaluated)?;
+    let after = Side::of(inputs, head, base, At::Head(&before), evaluated)?;
     let mut needs = BTreeMap::new();
-    for address in &evaluated {
+    for address in evaluated {
         for resource in head.resources(address) {
             let key = (address.clone(), resource);
             if let Some(need) = need(inputs, base, &before, &after, &key)? {
@@ -105,17 +94,21 @@ pub(super) fn needs(
         }
     }
     let abandoned = after.abandoned;
-    Ok(Needs { needs, evaluated, abandoned })
+    Ok(Needs { needs, abandoned })
 }
 
-/// The fingerprints that head asks for, and the part of each that its config alone accounts for.
+/// The fingerprints that head asks for, and the part of each that its config alone accounts for:
+/// of everything, or where there is a ledger, of all that is evaluated.
 pub(super) fn desired(
     inputs: &Inputs<'_>,
     base: View<'_>,
     head: View<'_>,
 ) -> Result<BTreeMap<(Address, Resource), Desired>, PlanError> {
     let configs = |view: View<'_>| -> BTreeSet<Address> {
-        view.catalog.configs.iter().map(|it| it.address.clone()).collect()
+        match inputs.ledger {
+            Some(_) => inputs.evaluated.clone(),
+            None => view.catalog.configs.iter().map(|it| it.address.clone()).collect(),
+        }
     };
     let before = Side::of(inputs, base, base, At::Base, &configs(base))?;
     let after = Side::of(inputs, head, base, At::Head(&before), &configs(head))?;
@@ -165,38 +158,6 @@ fn need(
     Ok(Some(Need { cause, scope, own, upstream }))
 }
 
-/// Everything that the changes can reach: what reads a changed table, at any distance, and the
-/// producers that gained or lost a reader.
-fn reached(inputs: &Inputs<'_>, base: View<'_>, head: View<'_>) -> BTreeSet<Address> {
-    let mut reached = BTreeSet::new();
-    let mut open: Vec<Address> = Vec::new();
-    for (change, _) in inputs.changes {
-        open.push(change.address.clone());
-        open.extend(change.from.clone());
-    }
-    let changed = open.clone();
-    while let Some(address) = open.pop() {
-        for view in [base, head] {
-            let readers =
-                view.index(&address).into_iter().flat_map(|index| view.lineage.readers(index));
-            open.extend(
-                readers
-                    .map(|(reader, _)| view.config(reader).address.clone())
-                    .filter(|it| !reached.contains(it)),
-            );
-        }
-        reached.insert(address);
-    }
-    for address in &changed {
-        for view in [base, head] {
-            let Some(index) = view.index(address) else { continue };
-            let producers = view.lineage.read_tables(index).into_iter();
-            reached.extend(producers.map(|producer| view.config(producer).address.clone()));
-        }
-    }
-    reached
-}
-
 /// A fingerprint with its parts.
 #[derive(Clone, Debug)]
 struct Print {
@@ -236,26 +197,14 @@ fn own(inputs: &Inputs<'_>, at: At<'_>, config: &Config, resource: Resource) -> 
 }
 
 /// What a ledger says of the very file that this config is.
-fn recorded(ledger: &Ledger, config: &Config, resource: Resource) -> Option<Fingerprint> {
+pub(super) fn recorded(
+    ledger: &Ledger,
+    config: &Config,
+    resource: Resource,
+) -> Option<Fingerprint> {
     let applied = ledger.applied.get(&(config.address.clone(), resource))?;
     let same = applied.blob == config.blob && applied.version == FINGERPRINT_VERSION;
     same.then_some(applied.own)
-}
-
-/// The configs of a side whose own fingerprints somebody must compute: those that keep something,
-/// or are read, and whose file is not the one that was applied.
-pub(super) fn unrecorded(view: View<'_>, ledger: Option<&Ledger>) -> Vec<usize> {
-    let known = |index: usize, resource: Resource| {
-        ledger.is_some_and(|it| recorded(it, view.config(index), resource).is_some())
-    };
-    let asked = |index: usize| {
-        let mut resources = view.resources_at(index);
-        if !resources.contains(&Resource::Table) && view.lineage.readers(index).next().is_some() {
-            resources.push(Resource::Table);
-        }
-        resources.into_iter().any(|resource| !known(index, resource))
-    };
-    (0..view.catalog.configs.len()).filter(|index| asked(*index)).collect()
 }
 
 impl Side {
@@ -328,7 +277,10 @@ impl Side {
             let producer = view.config(edge.upstream);
             let key = (producer.address.clone(), Resource::Table);
             let alone = || own(inputs, at, producer, Resource::Table);
-            let print = self.prints.get(&key).map_or_else(alone, |print| print.whole);
+            // What nothing reaches is what it was applied as.
+            let applied = || inputs.ledger?.applied.get(&key).filter(|it| it.blob == producer.blob);
+            let evaluated = self.prints.get(&key).map(|print| print.whole);
+            let print = evaluated.or_else(|| Some(applied()?.fingerprint)).unwrap_or_else(alone);
             (key.0, print)
         };
         edges.map(table).collect()

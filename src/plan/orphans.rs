@@ -7,7 +7,6 @@
 
 use super::Inputs;
 use super::contract::Orphan;
-use super::needed::Needs;
 use super::needed::View;
 use crate::model::catalog::Config;
 use crate::model::ledger::Applied;
@@ -18,24 +17,19 @@ use crate::model::name::Resource;
 
 /// The resources that were applied and that head has no more, sorted. Without a ledger, base
 /// counts as applied.
-pub(super) fn orphans(
-    inputs: &Inputs<'_>,
-    base: View<'_>,
-    head: View<'_>,
-    needs: &Needs,
-) -> Vec<Orphan> {
+pub(super) fn orphans(inputs: &Inputs<'_>, base: View<'_>, head: View<'_>) -> Vec<Orphan> {
     let mut orphans = match inputs.ledger {
         Some(ledger) => of_ledger(inputs, ledger, base, head),
-        None => of_base(base, head, needs),
+        None => of_base(inputs, base, head),
     };
     orphans
         .sort_by(|a, b| (&a.config, &a.resource, &a.what).cmp(&(&b.config, &b.resource, &b.what)));
     orphans
 }
 
-fn of_base(base: View<'_>, head: View<'_>, needs: &Needs) -> Vec<Orphan> {
+fn of_base(inputs: &Inputs<'_>, base: View<'_>, head: View<'_>) -> Vec<Orphan> {
     let mut orphans = Vec::new();
-    for address in &needs.evaluated {
+    for address in inputs.evaluated {
         let kept = head.resources(address);
         let Some(index) = base.index(address) else { continue };
         let config = base.config(index);
@@ -57,24 +51,25 @@ fn of_ledger<'a>(
     head: View<'a>,
 ) -> Vec<Orphan> {
     let mut orphans = Vec::new();
-    for ((address, resource), applied) in &ledger.applied {
+    let rows = inputs.evaluated.iter().flat_map(|it| ledger.of(it).map(move |row| (it, row)));
+    for (address, (resource, applied)) in rows {
         let same = |view: View<'a>| {
             let config = view.config(view.index(address)?);
             (config.blob == applied.blob).then_some(config)
         };
-        let earlier = || Some(&inputs.earlier(address, *resource)?.config);
+        let earlier = || Some(&inputs.earlier(address, resource)?.config);
         let config = same(head).or_else(|| same(base)).or_else(earlier);
-        let kept = head.resources(address).contains(resource);
+        let kept = head.resources(address).contains(&resource);
         match config {
-            Some(config) if kept && *resource == Resource::Table => {
+            Some(config) if kept && resource == Resource::Table => {
                 orphans.extend(moved_table(config, head));
             }
             _ if kept => {}
             Some(config) => {
                 let job = applied.job.as_deref();
-                orphans.push(orphan(base.catalog.dialect, config, *resource, job));
+                orphans.push(orphan(base.catalog.dialect, config, resource, job));
             }
-            None => orphans.push(nameless(address, *resource, applied)),
+            None => orphans.push(nameless(address, resource, applied)),
         }
     }
     orphans

@@ -4,6 +4,8 @@
 //! A ledger is written when an apply ends, a journal while it goes on. Whoever reads must see both,
 //! or a run that was killed would read as if it had done nothing.
 
+use std::sync::Arc;
+
 use super::StateError;
 use super::head;
 use super::head::Head;
@@ -11,7 +13,6 @@ use super::journal;
 use super::journal::Carried;
 use super::journal::Event;
 use super::lease;
-use super::ledger::BadLedger;
 use super::objects::Objects;
 use crate::model::ledger::Ledger;
 use crate::model::name::CommitId;
@@ -22,7 +23,7 @@ pub struct Known {
     /// The ledger as it was written last.
     pub head: Option<Head>,
     /// The same, with what journals add to it.
-    pub ledger: Option<Ledger>,
+    pub ledger: Option<Arc<Ledger>>,
     /// The lock, where anybody ever took it.
     pub lock: Option<lease::Document>,
     /// How many resources the journals add.
@@ -46,7 +47,7 @@ pub fn known(objects: &Objects, env: &str) -> Result<Known, StateError> {
         journal::read(objects, run)?.into_iter().for_each(|event| carried.add(event));
     }
     let journaled = carried.rows.len();
-    let ledger = head.as_ref().map(|head| onto(objects, head, &carried)).transpose()?;
+    let ledger = head.as_ref().map(|head| onto(head, &carried));
     Ok(Known { head, ledger, lock, journaled, carried })
 }
 
@@ -64,18 +65,18 @@ pub fn seal(objects: &Objects, runs: &[String], by: &str) -> Result<Carried, Sta
 }
 
 /// The ledger with what journals add.
-///
-/// # Errors
-/// Where a row of a journal is none.
-pub fn onto(objects: &Objects, head: &Head, carried: &Carried) -> Result<Ledger, StateError> {
-    let mut ledger = head.ledger.clone();
+pub fn onto(head: &Head, carried: &Carried) -> Arc<Ledger> {
+    let mut shared = Arc::clone(&head.ledger);
+    if carried.rows.is_empty() && carried.commit.is_none() {
+        return shared;
+    }
+    let ledger = Arc::make_mut(&mut shared);
     for row in &carried.rows {
-        let bad = |error: BadLedger| StateError::bad(objects, "journal", &error);
-        let (key, applied) = row.clone().applied().map_err(bad)?;
+        let (key, applied) = row.clone().applied();
         ledger.applied.insert(key, applied);
     }
     if let Some(commit) = &carried.commit {
         ledger.commit = Some(CommitId(commit.clone()));
     }
-    Ok(ledger)
+    shared
 }

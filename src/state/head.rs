@@ -6,6 +6,8 @@
 //! overwrite what came since. Each ledger names the one it follows, so history is a chain: a copy
 //! whose head was never written is in no chain, and is never listed.
 
+use std::sync::Arc;
+
 use super::StateError;
 use super::ledger;
 use super::ledger::BadLedger;
@@ -23,7 +25,7 @@ pub(super) const KEY: &str = "state.json";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The ledger.
-    pub ledger: Ledger,
+    pub ledger: Arc<Ledger>,
     /// The write that was read.
     pub generation: Generation,
     /// `sha256:` and a hash of its bytes.
@@ -60,7 +62,7 @@ pub fn load(objects: &Objects, env: &str) -> Result<Option<Head>, StateError> {
 pub fn unreadable(objects: &Objects) -> Result<Option<Head>, StateError> {
     let Some(object) = objects.get(KEY)? else { return Ok(None) };
     let digest = ledger::digest(&object.bytes);
-    Ok(Some(Head { ledger: Ledger::default(), generation: object.generation, digest }))
+    Ok(Some(Head { ledger: Arc::default(), generation: object.generation, digest }))
 }
 
 /// The ledger's bytes as they are kept; none where there is none yet.
@@ -88,7 +90,7 @@ fn at(objects: &Objects, env: &str, key: &str) -> Result<Option<Head>, StateErro
         return Err(StateError::bad(objects, key, &error));
     }
     let digest = ledger::digest(&object.bytes);
-    Ok(Some(Head { ledger, generation: object.generation, digest }))
+    Ok(Some(Head { ledger: Arc::new(ledger), generation: object.generation, digest }))
 }
 
 /// Writes a ledger after the one that was read, under the next serial, and gives it back as it was
@@ -118,7 +120,7 @@ pub fn save(
         return match objects.put(KEY, expect, &bytes)? {
             Put::Written(generation) => {
                 let digest = ledger::digest(&bytes);
-                Ok(Head { ledger, generation, digest })
+                Ok(Head { ledger: Arc::new(ledger), generation, digest })
             }
             Put::Conflict => Err(SaveError::Changed),
         };

@@ -5,9 +5,6 @@
 //! is not written by whoever writes it, so that the bytes of a write are its own. What this version
 //! does not know is refused, never dropped: the next write would lose it.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
@@ -16,11 +13,14 @@ use sha2::Sha256;
 
 use crate::model::day::Day;
 use crate::model::ledger::Applied;
+use crate::model::ledger::Fingerprint;
 use crate::model::ledger::Ledger;
 use crate::model::ledger::Parent;
 use crate::model::name::Address;
+use crate::model::name::BlobId;
 use crate::model::name::CommitId;
 use crate::model::name::Resource;
+use crate::model::name::text;
 
 /// The version of this form.
 pub const FORMAT_VERSION: u32 = 1;
@@ -65,11 +65,17 @@ pub struct Row {
     #[schemars(with = "String")]
     pub config: Address,
     /// The resource.
-    pub resource: String,
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub resource: Resource,
     /// The fingerprint, upstream included, in hex.
-    pub fingerprint: String,
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub fingerprint: Fingerprint,
     /// The part of it that the config alone accounts for.
-    pub own: String,
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub own: Fingerprint,
     /// The tables that are part of it, each with its fingerprint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upstream: Vec<UpstreamRow>,
@@ -80,7 +86,9 @@ pub struct Row {
     /// The config's file at that commit.
     pub path: String,
     /// The id of the file's content.
-    pub blob: String,
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub blob: BlobId,
     /// The first day that was computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -106,7 +114,9 @@ pub struct UpstreamRow {
     #[schemars(with = "String")]
     pub config: Address,
     /// Its fingerprint.
-    pub fingerprint: String,
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub fingerprint: Fingerprint,
 }
 
 /// Why bytes are no ledger that can be used.
@@ -127,16 +137,6 @@ pub enum BadLedger {
         line: usize,
         /// The column, from 1.
         column: usize,
-        /// What is wrong.
-        what: String,
-    },
-    /// A value that is none.
-    #[error("{config}, `{field}`: {what}")]
-    Value {
-        /// The config of the row.
-        config: Address,
-        /// The field.
-        field: &'static str,
         /// What is wrong.
         what: String,
     },
@@ -200,7 +200,7 @@ pub fn read(bytes: &[u8]) -> Result<(Ledger, String), BadLedger> {
     let mut rows = Vec::with_capacity(document.resources.len());
     let mut last: Option<Address> = None;
     for row in document.resources {
-        let (mut key, applied) = row.applied()?;
+        let (mut key, applied) = row.applied();
         // The rows of a config stand together and share its name.
         match &last {
             Some(address) if *address == key.0 => key.0 = address.clone(),
@@ -240,20 +240,19 @@ fn shape(error: &serde_json::Error) -> BadLedger {
 impl Row {
     /// A resource as it is written.
     pub fn of(config: &Address, resource: Resource, applied: &Applied) -> Self {
+        let upstream = applied.upstream.iter();
         Self {
             config: config.clone(),
-            resource: resource.name().to_owned(),
-            fingerprint: applied.fingerprint.to_string(),
-            own: applied.own.to_string(),
-            upstream: applied
-                .upstream
-                .iter()
-                .map(|it| UpstreamRow { config: it.0.clone(), fingerprint: it.1.to_string() })
+            resource,
+            fingerprint: applied.fingerprint,
+            own: applied.own,
+            upstream: upstream
+                .map(|it| UpstreamRow { config: it.0.clone(), fingerprint: it.1 })
                 .collect(),
             rules: applied.version,
             commit: applied.commit.to_string(),
             path: applied.path.clone(),
-            blob: applied.blob.to_string(),
+            blob: applied.blob,
             start: applied.range.map(|range| range.0),
             end: applied.range.map(|range| range.1),
             run: applied.run.clone(),
@@ -263,41 +262,20 @@ impl Row {
     }
 
     /// The resource as a value.
-    ///
-    /// # Errors
-    /// Where a fingerprint or another value is none.
-    pub fn applied(self) -> Result<((Address, Resource), Applied), BadLedger> {
-        let config = self.config.clone();
-        let bad = |field: &'static str, what: String| BadLedger::Value {
-            config: config.clone(),
-            field,
-            what,
-        };
-        let resource = Resource::by_name(&self.resource)
-            .ok_or_else(|| bad("resource", format!("there is no resource `{}`", self.resource)))?;
-        let upstream = self.upstream.into_iter().map(|it| {
-            Ok((it.config, parsed("upstream", &it.fingerprint).map_err(|(f, what)| bad(f, what))?))
-        });
+    pub fn applied(self) -> ((Address, Resource), Applied) {
         let applied = Applied {
-            fingerprint: parsed("fingerprint", &self.fingerprint).map_err(|it| bad(it.0, it.1))?,
-            own: parsed("own", &self.own).map_err(|it| bad(it.0, it.1))?,
-            upstream: upstream.collect::<Result<_, BadLedger>>()?,
+            fingerprint: self.fingerprint,
+            own: self.own,
+            upstream: self.upstream.into_iter().map(|it| (it.config, it.fingerprint)).collect(),
             version: self.rules,
             commit: CommitId(self.commit),
             path: self.path,
-            blob: parsed("blob", &self.blob).map_err(|it| bad(it.0, it.1))?,
+            blob: self.blob,
             range: self.start.zip(self.end),
             run: self.run,
             job: self.job,
             at: self.at,
         };
-        Ok(((self.config, resource), applied))
+        ((self.config, self.resource), applied)
     }
-}
-
-fn parsed<T: FromStr<Err: Display>>(
-    field: &'static str,
-    text: &str,
-) -> Result<T, (&'static str, String)> {
-    text.parse().map_err(|error: T::Err| (field, error.to_string()))
 }

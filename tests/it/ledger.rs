@@ -89,13 +89,14 @@ impl Case {
     fn inputs<'a>(
         &'a self,
         ledger: Option<&'a Ledger>,
-        fixed: &'a (EnvSettings, Options),
+        fixed: &'a (EnvSettings, Options, BTreeSet<Address>),
     ) -> Inputs<'a> {
         Inputs {
             env: "prod",
             base: &self.pair.base,
             head: &self.pair.head,
             lineages: &self.lineages,
+            evaluated: &fixed.2,
             earlier: &self.earlier,
             changes: &self.changes,
             own: &self.own,
@@ -109,7 +110,10 @@ impl Case {
     }
 
     fn plan(&self, ledger: Option<&Ledger>) -> Result<Plan, PlanError> {
-        plan::build(&self.inputs(ledger, &Default::default()))
+        let mut fixed = Default::default();
+        let evaluated = plan::evaluated(&self.inputs(ledger, &fixed));
+        fixed.2 = evaluated;
+        plan::build(&self.inputs(ledger, &fixed))
     }
 
     /// The ledger once head is applied.
@@ -257,4 +261,64 @@ fn a_job_that_was_owed_before_new_rules_is_owed_after() {
     assert!(!plan.is_empty());
     let configs: BTreeSet<_> = plan.steps.iter().map(|step| step.config.clone()).collect();
     assert!(configs.contains(&owed.0), "{owed:?} is not in {configs:?}");
+}
+
+/// What holds of every ledger: looking at what may have changed finds what looking at everything
+/// finds.
+#[test]
+fn what_is_not_looked_at_needs_nothing() {
+    let repo = repository();
+    let case = Case::of(&repo, "HEAD~1", "HEAD");
+    let before = Case::of(&repo, "HEAD~1", "HEAD~1").applied();
+    let after = Case::of(&repo, "HEAD", "HEAD").applied();
+    let gone: Address = "group_bys/long.gone.thing__1".parse().unwrap();
+    let all: BTreeSet<Address> = before.applied.keys().map(|key| key.0.clone()).collect();
+    let everything: BTreeSet<Address> = case
+        .pair
+        .base
+        .configs
+        .iter()
+        .chain(&case.pair.head.configs)
+        .map(|it| it.address.clone())
+        .chain([gone.clone()])
+        .collect();
+    let mut looked_at = BTreeSet::new();
+    for seed in 0_u64..400 {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let mut ledger = if next(2) == 0 { before.clone() } else { after.clone() };
+        let other = if next(2) == 0 { &before } else { &after };
+        let keys: Vec<_> = ledger.applied.keys().cloned().collect();
+        for key in keys {
+            match next(12) {
+                0 => drop(ledger.applied.remove(&key)),
+                1 => drop(other.applied.get(&key).map(|it| ledger.applied.insert(key, it.clone()))),
+                2 if next(4) == 0 => {
+                    let applied = ledger.applied.get_mut(&key).unwrap();
+                    applied.upstream.iter_mut().for_each(|it| it.1 = Fingerprint([9; 32]));
+                }
+                3 if next(8) == 0 => {
+                    let applied = ledger.applied[&key].clone();
+                    ledger.applied.insert((gone.clone(), key.1), applied);
+                }
+                _ => {}
+            }
+        }
+        let fixed = Default::default();
+        let inputs = case.inputs(Some(&ledger), &fixed);
+        let reached = plan::evaluated(&inputs);
+        let plan_of = |evaluated| plan::build(&Inputs { evaluated, ..inputs }).unwrap();
+        let (some, whole) = (plan_of(&reached), plan_of(&everything));
+        let essence = |plan: &Plan| (plan.steps.clone(), plan.orphans.clone());
+        // A reader whose recorded table is of no known state differs from what its whole
+        // fingerprint says; both ways must see it alike.
+        assert_eq!(essence(&some), essence(&whole), "seed {seed}");
+        looked_at.insert(all.iter().filter(|it| reached.contains(*it)).count());
+    }
+    assert!(looked_at.len() > 3 && looked_at.first() < Some(&all.len()), "{looked_at:?}");
 }

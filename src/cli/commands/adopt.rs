@@ -32,9 +32,9 @@ pub(super) fn of(request: Request, commit: &str, state: &State) -> Result<Adopte
     let request =
         Request { head: Some(commit.to_owned()), base: None, one_commit: true, ..request };
     let workspace = Workspace::open(&request)?;
-    let basis = Basis::to_adopt(&workspace, state.location.clone())?;
-    let as_of: Day = super::plan::today();
-    let desired = plan::desired(&basis.inputs(as_of, &Options::default()))?;
+    let options = Options::default();
+    let basis = Basis::to_adopt(&workspace, state.location.clone(), &options)?;
+    let desired = plan::desired(&basis.inputs(Day::EPOCH))?;
     let at = state::date();
     let entry = |key: &(Address, Resource)| {
         let applied = tasks::entry(&workspace, &desired, key, None)?;

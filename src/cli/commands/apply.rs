@@ -97,9 +97,9 @@ fn preview(asked: &Asked<'_>, state: &State, output: &mut Output) -> Result<Plan
         }
     };
     debug_assert_eq!(serial.is_some(), ledger.is_some());
-    let basis = Basis::of(&workspace, ledger, state.location.clone())?;
+    let basis = Basis::of(&workspace, ledger, state.location.clone(), &asked.options)?;
     let as_of = asked.day(&known.carried, &workspace.pair.head.commit);
-    let mut plan = basis.plan(as_of, &asked.options)?;
+    let mut plan = basis.plan(as_of)?;
     checks::select(asked, &mut plan)?;
     super::tell_notes(&workspace, output);
     let text = super::rendered(&plan, super::super::args::Format::Text, output.style(None))?;
@@ -144,9 +144,10 @@ fn apply(
     let top = prepared.top();
     let workspace = checks::open(prepared, asked, &ledger)?;
     let ledger = basis::upgraded(&workspace, ledger)?;
-    let basis = Basis::of(&workspace, Some(ledger.clone()), state.location.clone())?;
+    let basis =
+        Basis::of(&workspace, Some(ledger.clone()), state.location.clone(), &asked.options)?;
     let as_of = asked.day(&session.carried, &workspace.pair.head.commit);
-    let mut plan = basis.plan(as_of, &asked.options)?;
+    let mut plan = basis.plan(as_of)?;
     checks::check_digest(&plan, approved, state)?;
     checks::select(asked, &mut plan)?;
     checks::refusals(asked, &workspace, &plan)?;

@@ -85,7 +85,7 @@ fn change(
         let saved = session.save(&state, session.head.as_ref(), ledger)?;
         // What journals held is in it, or was meant to go.
         session.folded.store(true, Ordering::SeqCst);
-        Ok(Some(changed(&state, before.as_ref(), &saved)))
+        Ok(Some(changed(&state, before.as_deref(), &saved)))
     })?;
     if let Some(changed) = &changed {
         let text = match common.format {
@@ -228,9 +228,10 @@ pub(super) fn rm(
     output: &mut Output,
 ) -> Result<Exit, Failure> {
     change(("state rm", false), common, output, |state, session| {
-        let Some(mut ledger) = session.ledger.clone() else {
+        let Some(ledger) = &session.ledger else {
             return Err(super::state::no_ledger(state));
         };
+        let mut ledger = Ledger::clone(ledger);
         let mut unknown = Vec::new();
         for name in of {
             let (config, resource) = match name.rsplit_once('#') {
@@ -277,7 +278,7 @@ pub(super) fn record(
             )
             .hint("chronon-plan graph --head REV lists its configs"));
         }
-        let Some(mut ledger) = session.ledger.clone() else {
+        let Some(ledger) = &session.ledger else {
             let lineage = state::nonce();
             return Ok(Some(Ledger {
                 lineage,
@@ -286,6 +287,7 @@ pub(super) fn record(
                 ..Ledger::default()
             }));
         };
+        let mut ledger = Ledger::clone(ledger);
         let other = applied.iter().filter(|(key, new)| {
             ledger.applied.get(*key).is_some_and(|old| old.fingerprint != new.fingerprint)
         });
@@ -326,7 +328,7 @@ pub(super) fn rollback(
             return Err(Failure::new(format!("there is no ledger of serial {serial}"))
                 .hint(format!("chronon-plan state history; the newest are {}", serials.join(", "))));
         };
-        Ok((earlier.digest != head.digest).then(|| earlier.ledger.clone()))
+        Ok((earlier.digest != head.digest).then(|| Ledger::clone(&earlier.ledger)))
     })
     .map(|(_, changed)| {
         output.tell(match changed {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::basis::Basis;
@@ -44,7 +45,7 @@ pub(super) struct Ground<'a> {
     pub(super) session: &'a Session<'a>,
     pub(super) watch: &'a Watch,
     pub(super) workspace: &'a Workspace,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) head: Option<Head>,
     pub(super) top: PathBuf,
 }
@@ -57,7 +58,7 @@ impl Ground<'_> {
         plan: &Plan,
         output: &mut Output,
     ) -> Result<Exit, Failure> {
-        let desired = plan::desired(&basis.inputs(plan.as_of, &self.asked.options))?;
+        let desired = plan::desired(&basis.inputs(plan.as_of))?;
         let folder = std::env::temp_dir().join(format!("chronon-plan-{}", self.session.run));
         let folder = Temporary(folder);
         let logs = self.top.join(state::USUAL).join("logs").join(&self.state.env);
@@ -161,7 +162,7 @@ impl Ground<'_> {
 
     /// Writes the next ledger: what was applied, and the commit.
     fn save(&self, desired: &tasks::Prints, report: &Report) -> Result<Option<Head>, Failure> {
-        let mut ledger = self.ledger.clone();
+        let mut ledger = Ledger::clone(&self.ledger);
         ledger.applied.extend(report.rows.iter().cloned());
         ledger.commit = Some(self.workspace.pair.head.commit.clone());
         // What says the same in another file is read from there from now on.
@@ -172,7 +173,7 @@ impl Ground<'_> {
                 applied.path.clone_from(&config.path);
             }
         }
-        let kept = self.head.as_ref().map(|head| &head.ledger);
+        let kept = self.head.as_ref().map(|head| &*head.ledger);
         if kept == Some(&ledger) || report.lost || report.cut_off.is_some() {
             self.session.journaled.store(report.unfinished, Ordering::SeqCst);
             self.session.folded.store(!report.lost, Ordering::SeqCst);
@@ -207,8 +208,9 @@ impl Ground<'_> {
         let left = match (exit, saved.map(|head| head.ledger).or(Some(self.ledger.clone()))) {
             (Exit::Done, Some(ledger)) if plan.complete && self.asked.file.is_none() => {
                 let options = Options::default();
-                let basis = Basis::of(self.workspace, Some(ledger), self.state.location.clone())?;
-                Some(basis.plan(plan.as_of, &options)?.steps.len())
+                let basis =
+                    Basis::of(self.workspace, Some(ledger), self.state.location.clone(), &options)?;
+                Some(basis.plan(plan.as_of)?.steps.len())
             }
             _ => None,
         };

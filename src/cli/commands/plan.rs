@@ -32,8 +32,8 @@ pub(in super::super) fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit
     let workspace = prepared.read(&base)?;
     let ledger = known.ledger.clone();
     let ledger = ledger.map(|ledger| basis::upgraded(&workspace, ledger)).transpose()?;
-    let basis = Basis::of(&workspace, ledger, state.location.clone())?;
-    let plan = basis.plan(args.as_of.unwrap_or_else(today), &options)?;
+    let basis = Basis::of(&workspace, ledger, state.location.clone(), &options)?;
+    let plan = basis.plan(args.as_of.unwrap_or_else(today))?;
     super::tell_notes(&workspace, output);
     notes_on(&known, &basis).iter().for_each(|note| output.tell(format!("note: {note}")));
     super::write_plan(&plan, &args.out, output)?;
@@ -67,7 +67,7 @@ fn notes_on(known: &Known, basis: &Basis<'_>) -> Vec<String> {
 
 /// The plan of a workspace.
 pub(super) fn make(workspace: &Workspace, as_of: Day, options: &Options) -> Result<Plan, Failure> {
-    Basis::of(workspace, None, super::super::state::USUAL.to_owned())?.plan(as_of, options)
+    Basis::of(workspace, None, super::super::state::USUAL.to_owned(), options)?.plan(as_of)
 }
 
 /// Today, in UTC, as schedulers count days.

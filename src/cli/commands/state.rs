@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -80,7 +81,7 @@ pub(super) fn no_ledger(state: &State) -> Failure {
 }
 
 /// The ledger as it is known without the lock.
-fn known(state: &State) -> Result<(Known, Ledger), Failure> {
+fn known(state: &State) -> Result<(Known, Arc<Ledger>), Failure> {
     let known = state.known()?;
     match known.ledger.clone() {
         Some(ledger) => Ok((known, ledger)),
@@ -179,7 +180,7 @@ pub(super) fn not_there(ledger: &Ledger, config: &str) -> Failure {
 }
 
 fn paragraph(row: &Row) -> String {
-    let mut text = format!("{}#{}\n", visible(&row.config.to_string()), row.resource);
+    let mut text = format!("{}#{}\n", visible(&row.config.to_string()), row.resource.name());
     let mut add = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             text.push_str(&format!("  {name:<12} {}\n", visible(&value)));
@@ -187,8 +188,8 @@ fn paragraph(row: &Row) -> String {
     };
     add("commit", Some(row.commit.clone()));
     add("file", Some(row.path.clone()));
-    add("blob", Some(row.blob.clone()));
-    add("fingerprint", Some(row.fingerprint.clone()));
+    add("blob", Some(row.blob.to_string()));
+    add("fingerprint", Some(row.fingerprint.to_string()));
     add("days", row.start.zip(row.end).map(|it| format!("{}..{}", it.0, it.1)));
     add("run", Some(row.run.clone()));
     add("job", row.job.clone());
