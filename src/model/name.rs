@@ -298,6 +298,33 @@ pub(crate) mod text {
         from.deserialize_str(Parse(PhantomData))
     }
 
+    /// The same for values that may be left out; where there is one it is never null.
+    pub(crate) mod optional {
+        use std::fmt::Display;
+        use std::str::FromStr;
+
+        use serde::Deserializer;
+        use serde::Serializer;
+
+        pub(crate) fn serialize<T: Display, S: Serializer>(
+            it: &Option<T>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            match it {
+                Some(it) => to.collect_str(it),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+        where
+            T: FromStr<Err: Display>,
+            D: Deserializer<'de>,
+        {
+            super::deserialize(from).map(Some)
+        }
+    }
+
     struct Parse<T>(PhantomData<T>);
 
     impl<T: FromStr<Err: Display>> Visitor<'_> for Parse<T> {

@@ -72,10 +72,10 @@ pub struct Row {
     #[serde(with = "text")]
     #[schemars(with = "String")]
     pub fingerprint: Fingerprint,
-    /// The part of it that the config alone accounts for.
-    #[serde(with = "text")]
-    #[schemars(with = "String")]
-    pub own: Fingerprint,
+    /// The part of it that the config alone accounts for; left out where that is all of it.
+    #[serde(default, with = "text::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub own: Option<Fingerprint>,
     /// The tables that are part of it, each with its fingerprint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upstream: Vec<UpstreamRow>,
@@ -245,7 +245,7 @@ impl Row {
             config: config.clone(),
             resource,
             fingerprint: applied.fingerprint,
-            own: applied.own,
+            own: Some(applied.own).filter(|own| *own != applied.fingerprint),
             upstream: upstream
                 .map(|it| UpstreamRow { config: it.0.clone(), fingerprint: it.1 })
                 .collect(),
@@ -265,7 +265,7 @@ impl Row {
     pub fn applied(self) -> ((Address, Resource), Applied) {
         let applied = Applied {
             fingerprint: self.fingerprint,
-            own: self.own,
+            own: self.own.unwrap_or(self.fingerprint),
             upstream: self.upstream.into_iter().map(|it| (it.config, it.fingerprint)).collect(),
             version: self.rules,
             commit: CommitId(self.commit),

@@ -27,9 +27,15 @@ pub(in super::super) fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit
     let options = Options { targets: args.target.clone(), force: args.force.clone() };
     let prepared = Prepared::of(&request)?;
     let state = State::open(&prepared)?;
-    let known = if args.no_state { Known::default() } else { state.known()? };
     let base = prepared.base()?;
-    let workspace = prepared.read(&base)?;
+    // Side by side: in a large env both take their time.
+    let (known, workspace) = std::thread::scope(|scope| {
+        let known =
+            scope.spawn(|| if args.no_state { Ok(Known::default()) } else { state.known() });
+        let workspace = prepared.read(&base);
+        (known.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), workspace)
+    });
+    let (known, workspace) = (known?, workspace?);
     let ledger = known.ledger.clone();
     let ledger = ledger.map(|ledger| basis::upgraded(&workspace, ledger)).transpose()?;
     let basis = Basis::of(&workspace, ledger, state.location.clone(), &options)?;
