@@ -6,6 +6,7 @@ mod cli;
 mod columns;
 mod docs;
 mod hostile;
+mod kills;
 mod laws;
 mod layering;
 mod ledger;

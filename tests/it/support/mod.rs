@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod gcs;
 mod repo;
+pub(crate) mod stage;
 pub(crate) mod standin;
 
 pub(crate) use repo::Repo;
