@@ -135,8 +135,12 @@ impl Attempt<'_> {
     fn run(&self) -> Outcome {
         if self.job.may_be_running && self.is_gcp_stream() {
             match self.runs_already() {
-                Ok(true) => return Outcome::Done,
-                Ok(false) => {}
+                Ok(Some(id)) => {
+                    // The ledger must go on naming the job that runs.
+                    (self.context.job_id)(&id);
+                    return Outcome::Done;
+                }
+                Ok(None) => {}
                 Err(outcome) => return outcome,
             }
         }
@@ -241,8 +245,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Whether the stream runs, so that there is nothing to deploy.
-    fn runs_already(&self) -> Result<bool, Outcome> {
+    /// The job of the stream, if it runs, so that there is nothing to deploy.
+    fn runs_already(&self) -> Result<Option<String>, Outcome> {
         let kept = |word: &&String| !SAVEPOINTS.iter().any(|it| word.starts_with(it));
         let look = |word: &String| if word == DEPLOY { CHECK.to_owned() } else { word.clone() };
         let argv: Vec<String> = self.job.argv.iter().filter(kept).map(look).collect();
@@ -253,10 +257,10 @@ impl Attempt<'_> {
         // The CLI would wait for the end of what it found; the service says at once.
         let found =
             seen.submitted.filter(|_| matches!(ran.end, End::Enough | End::Exited(Some(0))));
-        let (Some(id), Some(dataproc)) = (found, self.dataproc()) else { return Ok(false) };
+        let (Some(id), Some(dataproc)) = (found, self.dataproc()) else { return Ok(None) };
         match dataproc.state(&id) {
-            State::Live => Ok(true),
-            State::Missing | State::Done | State::Ended(_) => Ok(false),
+            State::Live => Ok(Some(id)),
+            State::Missing | State::Done | State::Ended(_) => Ok(None),
             State::Stopped => Err(Outcome::Left),
             State::Unknown(why) => {
                 let what =

@@ -310,10 +310,10 @@ fn a_stream_counts_only_once_its_job_runs() {
 
 #[test]
 fn a_stream_that_runs_is_left_alone_and_another_is_deployed() {
-    for (knobs, javas, deploys) in [
-        (json!({"runs": true, "states": ["RUNNING"]}), 1, 0),
-        (json!({"runs": true, "states": ["ERROR", "RUNNING"]}), 2, 1),
-        (json!({"runs": false, "states": ["RUNNING"]}), 2, 1),
+    for (knobs, javas, runs) in [
+        (json!({"runs": "job-7", "states": ["RUNNING"]}), 1, Some("job-7")),
+        (json!({"runs": "job-7", "states": ["ERROR", "RUNNING"]}), 2, None),
+        (json!({"runs": false, "states": ["RUNNING"]}), 2, None),
     ] {
         let place = place(&knobs);
         let mut job = place.stream();
@@ -325,8 +325,9 @@ fn a_stream_that_runs_is_left_alone_and_another_is_deployed() {
         let looked = &calls[0];
         assert!(looked.contains(&"--streaming-mode=check-if-job-is-running".to_owned()));
         assert!(!looked.iter().any(|word| word.contains("savepoint")), "{looked:?}");
-        // Looking submits nothing, so there is no id to keep.
-        assert_eq!(ids.len(), deploys, "{knobs}");
+        // Either way it is known which job runs now.
+        let deployed = calls[javas - 1].iter().find_map(|word| word.strip_prefix("--job-id="));
+        assert_eq!(ids, [runs.or(deployed).unwrap()], "{knobs}");
         let waits = place.stand_ins.calls("gcloud");
         assert!(waits.iter().all(|call| call[2] != "wait"), "nobody waits for a stream's end");
     }

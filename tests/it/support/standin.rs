@@ -19,16 +19,21 @@ const JAVA: &str = r#"
 import json, os, sys, time, urllib.parse, urllib.request
 
 folder = os.path.dirname(os.path.abspath(__file__))
-knobs = json.load(open(os.path.join(folder, "knobs.json")))
 argv = sys.argv[1:]
 with open(os.path.join(folder, "java.jsonl"), "a") as calls:
     calls.write(json.dumps(argv) + "\n")
+knobs = json.load(open(os.path.join(folder, "knobs.json")))
+for words, more in knobs.get("of", {}).items():
+    if set(words.split()) <= set(argv):
+        knobs.update(more)
 
 
 def option(name):
     return next((word.split("=", 1)[1] for word in argv if word.startswith(name + "=")), None)
 
 
+for name, value in os.environ.items() if knobs.get("env") else []:
+    print(f"{name}={value}")
 time.sleep(knobs.get("sleep", 0))
 if knobs.get("exit"):
     print("Exception in thread main: made to fail", file=sys.stderr)
@@ -37,6 +42,8 @@ job = option("--job-id")
 for line in knobs.get("says", []):
     print(line)
 looks = option("--streaming-mode") == "check-if-job-is-running"
+if looks and isinstance(knobs.get("runs"), str):
+    job = knobs["runs"]
 if knobs.get("id", True) and not (looks and not knobs.get("runs")):
     print(f"2026-01-01 INFO Dataproc submitter job id: {job}", flush=True)
 if looks and not knobs.get("runs"):
@@ -58,12 +65,18 @@ const GCLOUD: &str = r#"
 import json, os, sys, urllib.parse, urllib.request
 
 folder = os.path.dirname(os.path.abspath(__file__))
-knobs = json.load(open(os.path.join(folder, "knobs.json")))
 argv = sys.argv[1:]
 with open(os.path.join(folder, "gcloud.jsonl"), "a+") as calls:
     calls.write(json.dumps(argv) + "\n")
     calls.seek(0)
     asked = sum('"describe"' in call for call in calls)
+knobs = json.load(open(os.path.join(folder, "knobs.json")))
+if knobs.get("of"):
+    javas = map(json.loads, open(os.path.join(folder, "java.jsonl")))
+    job = next((java for java in javas if "--job-id=" + argv[3] in java), [])
+    for words, more in knobs["of"].items():
+        if set(words.split()) <= set(job):
+            knobs.update(more)
 match argv[:3]:
     case ["dataproc", "jobs", "wait"]:
         for line in knobs.get("driver", []):
@@ -107,7 +120,8 @@ pub(crate) struct StandIns {
 }
 
 impl StandIns {
-    /// Writes them; the knobs say how they behave.
+    /// Writes them; the knobs say how they behave. Those under `of` hold for the jobs alone whose
+    /// arguments have all these words.
     pub(crate) fn new(folder: &Path, knobs: &Value) -> Self {
         fs::create_dir_all(folder).unwrap();
         for (name, script) in [("java", JAVA), ("gcloud", GCLOUD)] {
