@@ -20,6 +20,7 @@ mod runners;
 mod scenarios;
 mod service;
 mod stores;
+mod story;
 mod support;
 mod verdicts;
 

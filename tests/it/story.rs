@@ -1,0 +1,435 @@
+//! The whole story with the real zipline CLI: plan, apply, fail, mend, resume, redeploy, remove.
+//! State is in the tests' storage service; only `java` and `gcloud` are stand-ins.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use serde_json::Value;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support;
+use crate::support::Repo;
+use crate::support::Run;
+use crate::support::gcs::Gcs;
+use crate::support::project;
+use crate::support::standin::StandIns;
+use crate::support::standin::zipline;
+
+const CLEAN: &str = "staging_queries/catalog/plays.clean_plays__0";
+const DAILY: &str = "staging_queries/catalog/plays.track_daily__0";
+const POPULARITY: &str = "group_bys/catalog/tracks.track_popularity__0";
+const PLAYS: &str = "group_bys/listening/plays.listener_plays__1";
+const RADIO: &str = "joins/discovery/radio.radio_rank__3";
+
+const STREAM: &str = "group_bys/listening.plays.listener_plays__1#streaming";
+
+/// Values of conf and cluster settings, made easy to find; those of env have theirs already.
+const PLANTED: [(&str, &str); 2] = [
+    ("\"120\"", "\"hunter5-conf\""),
+    ("\"dataproc.config\": \"", "\"dataproc.config\": \"hunter6 "),
+];
+
+/// What nobody may see.
+const SECRETS: [&str; 3] = ["hunter", "masterConfig", "CUSTOMER_ID=polyphony"];
+
+/// What the drivers print that store metadata.
+const GOOD: &str = "INFO success count = 1, failure count = 0";
+
+/// A feature repository, a machine to apply it from, and the services it talks to.
+struct World {
+    repo: Repo,
+    machine: TempDir,
+    gcs: Gcs,
+    stand_ins: StandIns,
+    env: Vec<(&'static str, String)>,
+}
+
+/// A repository with these configs of the fixtures at its first commit.
+fn world(configs: &[&str], knobs: &Value) -> World {
+    let machine = tempfile::tempdir().unwrap();
+    let gcs = Gcs::start();
+    gcs.state("state");
+    ["artifacts", "warehouse", "flink"].iter().for_each(|bucket| gcs.bucket(bucket));
+    for jar in ["cloud_gcp_lib_deploy", "service_assembly_deploy", "flink_assembly_deploy"] {
+        // The same bytes in every test: the CLI keeps jars in one folder of the machine.
+        gcs.put("artifacts", &format!("release/1.28.0/jars/{jar}.jar"), b"not a jar");
+    }
+    let bin = machine.path().join("bin");
+    let stand_ins = StandIns::new(&bin, knobs);
+    let env = vec![
+        ("PATH", format!("{}:/usr/bin:/bin", bin.display())),
+        ("HOME", machine.path().display().to_string()),
+        ("TMPDIR", machine.path().join("tmp").display().to_string()),
+        ("STORAGE_EMULATOR_HOST", gcs.endpoint()),
+        ("GCP_PROJECT_ID", "proj-1".to_owned()),
+        ("GCP_REGION", "region-1".to_owned()),
+        ("GCP_BIGTABLE_INSTANCE_ID", "instance-1".to_owned()),
+        ("WAREHOUSE_BUCKET", "warehouse".to_owned()),
+    ];
+    fs::create_dir(machine.path().join("tmp")).unwrap();
+    let world = World { repo: Repo::new(), machine, gcs, stand_ins, env };
+    world.repo.write("chronon-plan.toml", settings());
+    world.take("base", configs);
+    world.repo.commit("base");
+    world
+}
+
+/// Settings without retries: a test that wants one to fail should not wait for the next.
+fn settings() -> String {
+    let program = zipline().join("zipline").display().to_string();
+    let modes = ["backfill", "upload", "upload-to-kv", "metadata-upload"];
+    let retries: String =
+        modes.iter().map(|mode| format!("[env.prod.mode.{mode}]\nretries = 0\n")).collect();
+    format!(
+        "[env.prod]\nstate = \"gs://state/chronon\"\nprogram = [\"{program}\"]\n\
+         artifact_prefix = \"gs://artifacts\"\nversion = \"1.28.0\"\n\
+         [env.prod.backfill]\nstart = \"2025-01-01\"\n{retries}\
+         [env.prod.mode.streaming]\nretries = 0\nflink_state_uri = \"gs://flink/state\"\n"
+    )
+}
+
+impl World {
+    /// Writes these compiled files, as `base` or a change of the fixtures has them.
+    fn take(&self, from: &str, configs: &[&str]) {
+        let folder = match from {
+            "base" => "fixtures/zipline/base/compiled".to_owned(),
+            change => format!("fixtures/zipline/changes/{change}/compiled"),
+        };
+        for config in configs {
+            let text = fs::read_to_string(project().join(&folder).join(config)).unwrap();
+            let text = PLANTED.iter().fold(text, |text, it| text.replace(it.0, it.1));
+            self.repo.write(&format!("compiled/{config}"), text);
+        }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = support::command(self.repo.path());
+        command.args(args).envs(self.env.iter().map(|it| (it.0, it.1.as_str())));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        let output = self.command(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        Run { code: output.status.code().unwrap_or(-1), stdout, stderr }
+    }
+
+    /// Commits the work tree; gives the plan from the commit before.
+    fn commit(&self, message: &str) -> Value {
+        self.repo.commit(message);
+        self.plan(&["--base", "HEAD~1"])
+    }
+
+    fn plan(&self, more: &[&str]) -> Value {
+        let args = [&["plan", "--format", "json", "--as-of", DAY], more].concat();
+        serde_json::from_str(&self.run(&args).ok()).unwrap()
+    }
+
+    fn adopt(&self) {
+        self.run(&["state", "adopt", "--commit", "HEAD"]).ok();
+    }
+
+    fn apply(&self, more: &[&str]) -> Run {
+        self.run(&[&["apply", "--yes", "--as-of", DAY], more].concat())
+    }
+
+    /// The files of the work tree become garbage; the commit has others.
+    fn spoil(&self) {
+        for file in support::files(&self.repo.path().join("compiled")) {
+            fs::write(file, "garbage").unwrap();
+        }
+    }
+
+    /// What the ledger says of one resource.
+    fn applied(&self, config: &str, resource: &str) -> Value {
+        let shown = self.run(&["state", "show", config, "--format", "json"]).ok();
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        let rows = shown["resources"].as_array().unwrap();
+        rows.iter().find(|row| row["resource"] == resource).unwrap().clone()
+    }
+
+    /// Every text that a run left anywhere: outputs of jobs, state objects, temporary files.
+    fn left(&self) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let folders = [self.repo.path().join(".chronon-plan"), self.machine.path().join("tmp")];
+        let files = folders.iter().flat_map(|folder| support::files(folder));
+        let files = files.map(|it| (it.display().to_string(), text(&fs::read(&it).unwrap())));
+        let objects = self.gcs.names("state").into_iter().map(|name| {
+            let object = self.gcs.object("state", &name).unwrap();
+            (name, text(&object.bytes))
+        });
+        files.chain(objects).collect()
+    }
+}
+
+const DAY: &str = "2026-11-22";
+
+fn ids(plan: &Value) -> Vec<&str> {
+    plan["steps"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect()
+}
+
+/// What java must be told so that a step's command is done: the same in the words of the drivers.
+fn java_words(step: &Value) -> Vec<String> {
+    let said = |word: &str| {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        match name {
+            "--mode" => format!("--original-mode={value}"),
+            "--ds" | "--end-ds" => format!("--end-date={value}"),
+            "--start-ds" => format!("--start-partition={value}"),
+            "--version" => format!("--zipline-version={value}"),
+            "--flink-state-uri" => format!("--streaming-manifest-path={value}/manifests"),
+            "--artifact-prefix" => {
+                format!("--jar-uri={value}/release/1.28.0/jars/cloud_gcp_lib_deploy.jar")
+            }
+            _ => word.to_owned(),
+        }
+    };
+    step["argv"].as_array().unwrap()[3..].iter().map(|it| said(it.as_str().unwrap())).collect()
+}
+
+/// Which call of java was for a step.
+fn call_of(calls: &[Vec<String>], step: &Value) -> usize {
+    let file = format!("/{}", step["argv"][2].as_str().unwrap());
+    let wanted = java_words(step);
+    let fits = |call: &&Vec<String>| {
+        let conf = call.iter().find_map(|word| word.strip_prefix("--local-conf-path="));
+        conf.is_some_and(|it| it.ends_with(&file)) && wanted.iter().all(|it| call.contains(it))
+    };
+    let found: Vec<&Vec<String>> = calls.iter().filter(fits).collect();
+    assert_eq!(found.len(), 1, "{}: {wanted:?}\n{calls:#?}", step["id"]);
+    calls.iter().position(|call| call == found[0]).unwrap()
+}
+
+/// Java was called for each of these steps, once, after those that it waits for, and for no other.
+fn assert_done(calls: &[Vec<String>], plan: &Value) {
+    let steps = plan["steps"].as_array().unwrap();
+    assert_eq!(calls.len(), steps.len(), "{calls:#?}");
+    let at = |id: &Value| {
+        steps.iter().find(|step| step["id"] == *id).map(|step| call_of(calls, step)).unwrap()
+    };
+    for step in steps {
+        for before in step["after"].as_array().unwrap() {
+            assert!(at(before) < at(&step["id"]), "{} runs before {before}", step["id"]);
+        }
+        // Nothing that a driver is not asked for: no date, no overwriting.
+        let call = &calls[at(&step["id"])];
+        let asked = java_words(step);
+        for word in ["--end-date=", "--start-partition=", "--force-overwrite", "--no-savepoint"] {
+            let has = |words: &[String]| words.iter().any(|it| it.starts_with(word));
+            assert_eq!(has(call), has(&asked), "{word} {call:?}");
+        }
+    }
+}
+
+fn job_id(call: &[String]) -> &str {
+    call.iter().find_map(|word| word.strip_prefix("--job-id=")).unwrap()
+}
+
+/// The files of the commit went to the drivers, not the garbage beside them.
+fn assert_of_the_commit(world: &World, calls: &[Vec<String>]) {
+    let value = |call: &[String], name: &str| {
+        call.iter().find_map(|word| word.strip_prefix(name).map(str::to_owned))
+    };
+    let mut staged = 0;
+    for call in calls {
+        let Some(object) = value(call, "--files=gs://warehouse/") else { continue };
+        let conf = value(call, "--local-conf-path=").unwrap();
+        let committed = format!("HEAD:{}", &conf[conf.find("compiled/").unwrap()..]);
+        let bytes = world.gcs.object("warehouse", &object).unwrap().bytes;
+        assert_eq!(String::from_utf8(bytes).unwrap(), world.repo.git(&["show", &committed]));
+        staged += 1;
+    }
+    assert_eq!(staged, calls.len() - 1, "all but the stream's");
+}
+
+/// What is secret in the configs stands in no output and in nothing that is left.
+fn assert_no_secrets(world: &World, runs: &[&Run]) {
+    let config = world.repo.git(&["show", &format!("HEAD:compiled/{PLAYS}")]);
+    assert_eq!(config.matches("hunter").count(), 6, "{config}");
+    let left = world.left();
+    for name in ["LISTENS_API_TOKEN", "PLAYS_BROKER_PASSWORD"] {
+        let shown = format!("{name}=***");
+        assert!(left.iter().any(|it| it.0.ends_with(".log") && it.1.contains(&shown)), "{name}");
+    }
+    assert!(left.iter().any(|it| it.0.ends_with("state.json")));
+    assert!(!left.iter().any(|it| it.0.contains("/tmp/chronon-plan-")), "temporary files are left");
+    let said =
+        runs.iter().map(|run| ("output".to_owned(), format!("{}{}", run.stdout, run.stderr)));
+    for (place, text) in left.into_iter().chain(said) {
+        for secret in SECRETS {
+            assert!(!text.contains(secret), "{place}: {text}");
+        }
+    }
+}
+
+/// Knobs for drivers that show their environment, and for jobs of some kinds.
+fn knobs(of: &Value) -> Value {
+    json!({"driver": [GOOD], "env": true, "of": of})
+}
+
+fn streams_run() -> Value {
+    knobs(&json!({"--original-mode=streaming": {"states": ["RUNNING"]}}))
+}
+
+fn set<'a>(ids: &[&'a str]) -> BTreeSet<&'a str> {
+    ids.iter().copied().collect()
+}
+
+#[test]
+fn a_change_is_applied_and_what_failed_is_applied_once_mended() {
+    let world = world(&[CLEAN, DAILY, POPULARITY, PLAYS, RADIO], &streams_run());
+    world.adopt();
+    world.take("staging-sql-changed", &[CLEAN]);
+    world.take("remove-aggregation", &[PLAYS, RADIO]);
+    let plan = world.commit("fewer plays, one feature less");
+    assert_eq!(ids(&plan).len(), 11);
+    world.spoil();
+    let applied = world.apply(&["--approved", plan["digest"].as_str().unwrap()]);
+    assert_eq!(applied.code, 0, "{}{}", applied.stdout, applied.stderr);
+    assert!(applied.stdout.contains("Applied 11 steps"), "{}", applied.stdout);
+    assert!(applied.stdout.contains("Planned again: no changes."), "{}", applied.stdout);
+    let first = world.stand_ins.calls("java");
+    assert_done(&first, &plan);
+    assert_of_the_commit(&world, &first);
+    assert_eq!(ids(&world.plan(&[])), [""; 0]);
+
+    world.take("base", &[DAILY, POPULARITY]);
+    world.take("staging-sql-changed", &[CLEAN]);
+    world.take("topic-changed", &[PLAYS, RADIO]);
+    let plan = world.commit("another topic");
+    world.stand_ins.turn(&knobs(&json!({"--original-mode=upload": {"states": ["ERROR"]}})));
+    world.spoil();
+    let failed = world.apply(&[]);
+    assert_eq!(failed.code, 5, "{}{}", failed.stdout, failed.stderr);
+    assert!(failed.stderr.contains("ended as ERROR"), "{}", failed.stderr);
+    assert!(failed.stdout.contains("2 steps done, 1 failed, 3 not started"), "{}", failed.stdout);
+    let rest = world.plan(&["--base", "HEAD~1"]);
+    let (all, left) = (set(&ids(&plan)), set(&ids(&rest)));
+    let kept: Vec<&str> = all.difference(&left).copied().collect();
+    assert!(left.is_subset(&all) && left.len() == 4, "{left:?}");
+    assert!(kept[0].ends_with("listener_plays__1#metadata-upload"), "{kept:?}");
+    assert!(kept[1].ends_with("radio_rank__3#backfill"), "{kept:?}");
+
+    world.stand_ins.turn(&streams_run());
+    let before = world.stand_ins.calls("java").len();
+    let mended = world.apply(&[]);
+    assert_eq!(mended.code, 0, "{}{}", mended.stdout, mended.stderr);
+    assert!(mended.stdout.contains("Planned again: no changes."), "{}", mended.stdout);
+    let calls = world.stand_ins.calls("java").split_off(before);
+    assert_done(&calls, &rest);
+    assert_no_secrets(&world, &[&applied, &failed, &mended]);
+    // One process knows nothing of the last write of another; within one, the pace is kept.
+    let only_locks = |it: &String| it.contains("/lock.json: more than one write a second");
+    assert!(world.gcs.violations().iter().all(only_locks), "{:?}", world.gcs.violations());
+}
+
+#[test]
+fn a_stream_is_known_by_its_job_and_only_looked_at_while_it_runs() {
+    let world = world(&[PLAYS], &json!({"states": ["RUNNING"]}));
+    world.adopt();
+    // Nobody knows yet which job it is, and none runs: it is deployed.
+    let forced = world.apply(&["--force", STREAM]);
+    assert_eq!(forced.code, 0, "{}{}", forced.stdout, forced.stderr);
+    let calls = world.stand_ins.calls("java");
+    let modes: Vec<&str> = calls
+        .iter()
+        .map(|call| call.iter().find_map(|it| it.strip_prefix("--streaming-mode=")).unwrap())
+        .collect();
+    assert_eq!(modes, ["check-if-job-is-running", "deploy"]);
+    let job = job_id(&calls[1]).to_owned();
+    let config = STREAM.split('#').next().unwrap();
+    assert_eq!(world.applied(config, "stream")["job"], job.as_str());
+    assert!(world.run(&["state", "show", config]).ok().contains(&job));
+    // It runs: it stays, and the ledger goes on knowing it.
+    world.stand_ins.turn(&json!({"runs": job, "states": ["RUNNING"]}));
+    let again = world.apply(&["--force", STREAM]);
+    assert_eq!(again.code, 0, "{}{}", again.stdout, again.stderr);
+    assert_eq!(world.stand_ins.calls("java").len(), 3);
+    assert_eq!(world.applied(config, "stream")["job"], job.as_str());
+    // Without its config the job is an orphan that somebody can stop.
+    world.repo.remove(&format!("compiled/{PLAYS}"));
+    world.take("base", &[POPULARITY]);
+    let plan = world.commit("no more plays");
+    let orphans = plan["orphans"].as_array().unwrap();
+    let orphan = orphans.iter().find(|it| it["resource"] == "stream").unwrap();
+    assert!(orphan["what"].as_str().unwrap().contains(&job), "{orphan}");
+    let stop = format!("gcloud dataproc jobs kill '{job}'");
+    assert!(orphan["remove_with"].to_string().contains(&stop), "{orphan}");
+}
+
+#[test]
+fn the_job_of_a_killed_apply_is_waited_for_and_not_submitted_again() {
+    let world = world(&[CLEAN], &json!({"sleep": 4}));
+    world.adopt();
+    world.take("staging-sql-changed", &[CLEAN]);
+    assert_eq!(ids(&world.commit("more plays")).len(), 1);
+    let mut killed = world
+        .command(&["apply", "--yes", "--as-of", DAY, "--format", "json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(killed.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let submitted = lines.find(|it| it["event"] == "submitted").unwrap();
+    let job = submitted["job"].as_str().unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let begin = Instant::now();
+    let next = world.apply(&[]);
+    assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
+    assert!(begin.elapsed() > Duration::from_secs(2), "the CLI was still there");
+    let found = format!("looking for the job that an earlier run submitted as {job}");
+    assert!(next.stderr.contains(&found), "{}", next.stderr);
+    let calls = world.stand_ins.calls("java");
+    assert_eq!(calls.len(), 1, "{calls:#?}");
+    assert_eq!(job_id(&calls[0]), job);
+    assert_eq!(world.applied("staging_queries/catalog.plays.clean_plays__0", "table")["job"], job);
+    assert_eq!(ids(&world.plan(&[])), [""; 0]);
+}
+
+#[test]
+fn metadata_that_could_not_be_stored_is_not_applied() {
+    let world = world(&[PLAYS], &json!({"driver": ["success count = 3, failure count = 2"]}));
+    world.adopt();
+    world.take("tags-only", &[PLAYS]);
+    let plan = world.commit("a tag");
+    let step = "group_bys/listening.plays.listener_plays__1#metadata-upload";
+    assert_eq!(ids(&plan), [step]);
+    let failed = world.apply(&[]);
+    assert_eq!(failed.code, 5, "{}{}", failed.stdout, failed.stderr);
+    let said = format!("✗ {step}: 2 entries of the metadata could not be stored");
+    assert!(failed.stderr.contains(&said), "{}", failed.stderr);
+    assert_eq!(ids(&world.plan(&[])), [step]);
+}
+
+#[test]
+fn what_would_go_wrong_is_said_before_anything_is_journaled() {
+    let mut world = world(&[PLAYS], &json!({}));
+    world.adopt();
+    world.take("topic-changed", &[PLAYS]);
+    world.repo.write("chronon-plan.toml", settings().replace("flink_state_uri", "kafka_bootstrap"));
+    world.commit("another topic");
+    world.env.retain(|it| it.0 != "GCP_REGION");
+    let before = world.gcs.names("state");
+    let refused = world.apply(&[]);
+    assert_eq!(refused.code, 1, "{}{}", refused.stdout, refused.stderr);
+    for said in ["GCP_REGION is not set (4 jobs)", "nothing says where Flink keeps its state"] {
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
+    for next in ["next: set GCP_REGION in", "next: set `env.*.flink_state_uri`"] {
+        assert!(refused.stderr.contains(next), "{}", refused.stderr);
+    }
+    assert_eq!(world.stand_ins.calls("java").len(), 0);
+    let after = world.gcs.names("state");
+    let new: Vec<&String> = after.iter().filter(|it| !before.contains(it)).collect();
+    assert!(!new.iter().any(|it| it.contains("journal")), "{new:?}");
+    assert_eq!(world.run(&["lock", "show"]).ok(), "The lock is free.\n");
+}
