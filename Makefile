@@ -16,4 +16,5 @@ build:
 ZIPLINE ?= $(wildcard target/tools/zipline-1.28.0/bin/zipline)
 
 bench: build
+	cargo build --release --locked --example bench-apply
 	python3 bench/run.py --sizes 1000,10000,100000 $(if $(ZIPLINE),--zipline $(ZIPLINE))

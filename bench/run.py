@@ -15,6 +15,13 @@ people wait for before a plan.
 
     cargo build --release
     python3 bench/run.py --sizes 1000,10000
+
+With a ledger:
+
+* ledger: the same warm plan against a ledger that holds all of main; "ledger MB" is its size on disk;
+* the last rows are `examples/bench-apply.rs`: a thousand steps whose jobs cost nothing, through engine, journal, lock
+  and ledger, in a folder and on the tests' storage service; a bucket takes one write a second of the ledger and of the
+  lock, so that the time with both is a second or two whatever the journal does.
 """
 
 import argparse
@@ -103,6 +110,26 @@ def plan(binary, repo, runs, *more):
     return best(runs, lambda: once(command)), command
 
 
+def ledger(binary, repo, runs):
+    """A plan against a ledger of everything that main has, and the ledger's size in MB."""
+    state = TARGET / "bench" / "state" / repo.name
+    shutil.rmtree(state, ignore_errors=True)
+    state.mkdir(parents=True)
+    settings = state / "settings.toml"
+    settings.write_text(f"[env.prod]\nstate = '{state}'\n")
+    once([str(binary), "state", "adopt", "--repo", str(repo), "--commit", "main", "--settings", str(settings)])
+    measured, _ = plan(binary, repo, runs, "--settings", str(settings))
+    return measured, (state / "prod" / "state.json").stat().st_size / 1e6
+
+
+def applying(example):
+    """What the example prints, or why there is nothing."""
+    if not example.exists():
+        return f"apply skipped: no program at {example}; run `cargo build --release --example bench-apply`"
+    answer = subprocess.run([str(example)], capture_output=True, text=True, check=False)
+    return answer.stdout.rstrip() if answer.returncode == 0 else f"apply failed: {answer.stderr.strip()}"
+
+
 def said(command):
     """What the plan found, so that a fast run that found nothing is seen."""
     answer = subprocess.run(command, capture_output=True, check=False).stdout
@@ -167,6 +194,9 @@ def main():
             row("", "plan, cold", *numbers(cold, base))
             warm, commands[size] = plan(binary, repo, args.runs)
             row("", "plan, warm", *numbers(warm, base))
+            known, megabytes = ledger(binary, repo, args.runs)
+            row("", "plan, ledger", *numbers(known, base))
+            print(f"{'':>8}  the ledger has {megabytes:.1f} MB", flush=True)
     except Failed as error:
         sys.exit(f"error: {error}")
     measured, reason = compiling(args.zipline, args.runs)
@@ -175,6 +205,7 @@ def main():
         row(AUTHORED, "zipline compile", f"{wall:.3f}", f"{cpu:.3f}", f"{peak:.0f}", "")
     else:
         print(f"zipline compile skipped: {reason}")
+    print(applying(binary.parent / "examples" / "bench-apply"))
     for size, command in commands.items():
         print(f"{size} configs: {said(command)}")
 
