@@ -300,8 +300,8 @@ impl Engine<'_> {
         }
         let (mut last, mut before) = (None, true);
         for (number, piece) in pieces.iter().enumerate() {
-            if let Some(job) = lock(&self.carried).done.get(&piece.work) {
-                last = job.clone();
+            if let Some(done) = lock(&self.carried).done.get(&piece.work) {
+                last = done.job.clone();
                 continue;
             }
             before = false;
@@ -418,7 +418,8 @@ impl Engine<'_> {
         }
         match outcome {
             Outcome::Done => {
-                let job = lock(&self.carried).done.get(&piece.work).cloned().flatten();
+                let carried = lock(&self.carried);
+                let job = carried.done.get(&piece.work).and_then(|it| it.job.clone());
                 Ok(Ended::Done { job, before: false })
             }
             Outcome::Left => Ok(Ended::Left),
@@ -445,17 +446,8 @@ impl Engine<'_> {
         let Shared { board, report, .. } =
             self.shared.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let carried = lock(&self.carried);
-        let states = board.states().to_vec();
-        let open = |at: &usize| states[*at] != State::Done;
-        let partly: BTreeSet<&(Address, Resource)> =
-            (0..states.len()).filter(open).map(|at| &self.apply.tasks[at].resource).collect();
-        let kept =
-            self.apply.tasks.iter().filter(|task| partly.contains(&task.resource)).any(|task| {
-                let How::Jobs(pieces) = &task.how else { return false };
-                pieces.iter().any(|piece| carried.done.contains_key(&piece.work))
-            });
-        let unfinished = kept || !carried.open.is_empty() || report.cut_off.is_some();
-        Report { states, unfinished, ..report }
+        let unfinished = carried.has_work() || report.cut_off.is_some();
+        Report { states: board.states().to_vec(), unfinished, ..report }
     }
 }
 

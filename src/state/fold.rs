@@ -46,8 +46,11 @@ pub fn known(objects: &Objects, env: &str) -> Result<Known, StateError> {
     for run in &runs {
         journal::read(objects, run)?.into_iter().for_each(|event| carried.add(event));
     }
-    let journaled = carried.rows.len();
     let ledger = head.as_ref().map(|head| onto(head, &carried));
+    // A run that ended has its rows in the ledger, and a journal still where work is left.
+    let kept = head.as_ref().map(|head| &head.ledger.applied);
+    let now = ledger.iter().filter(|_| !carried.rows.is_empty()).flat_map(|it| &it.applied);
+    let journaled = now.filter(|it| kept.is_some_and(|kept| kept.get(it.0) != Some(it.1))).count();
     Ok(Known { head, ledger, lock, journaled, carried })
 }
 

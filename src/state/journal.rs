@@ -24,6 +24,9 @@ use super::objects::Objects;
 use super::store::Expect;
 use super::store::Put;
 use crate::model::day::Day;
+use crate::model::name::Address;
+use crate::model::name::Resource;
+use crate::plan::modes;
 
 /// The version of this form.
 const FORMAT_VERSION: u32 = 1;
@@ -36,11 +39,13 @@ pub enum Event {
     Opened {
         /// The digest of the plan.
         plan: String,
-        /// The commit that it applies.
-        commit: String,
+        /// The commit that it applies; none where only the ledger is corrected.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
         /// The day of its plan.
-        #[schemars(with = "String")]
-        as_of: Day,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
+        as_of: Option<Day>,
         /// What earlier runs left.
         carried: Carried,
     },
@@ -96,6 +101,16 @@ pub enum Ending {
     Left,
 }
 
+/// Work that is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Finished {
+    /// The step.
+    pub step: String,
+    /// The job that did it, where its name on the cluster is known.
+    pub job: Option<String>,
+}
+
 /// A job that was started and not seen to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -117,8 +132,8 @@ pub struct Carried {
     /// The day of the plan that was begun then.
     #[schemars(with = "Option<String>")]
     pub as_of: Option<Day>,
-    /// Work that is done, with the job that did it.
-    pub done: BTreeMap<String, Option<String>>,
+    /// Work that is done, of resources that are not applied yet.
+    pub done: BTreeMap<String, Finished>,
     /// Work that may be going on.
     pub open: BTreeMap<String, Open>,
     /// Resources that are applied.
@@ -131,6 +146,11 @@ impl Carried {
         self.done.is_empty() && self.open.is_empty() && self.rows.is_empty()
     }
 
+    /// Whether there is work that the ledger cannot say: begun, or done of what is not applied.
+    pub fn has_work(&self) -> bool {
+        !self.done.is_empty() || !self.open.is_empty()
+    }
+
     /// Takes in what happened next.
     pub fn add(&mut self, event: Event) {
         match event {
@@ -138,8 +158,8 @@ impl Carried {
                 self.done.extend(carried.done);
                 self.open.extend(carried.open);
                 self.rows.extend(carried.rows);
-                self.commit = Some(commit);
-                self.as_of = Some(as_of);
+                self.commit = commit.or_else(|| self.commit.take());
+                self.as_of = as_of.or(self.as_of);
             }
             Event::Started { work, step, operation } => {
                 self.open.insert(work, Open { step, operation, job: None });
@@ -149,19 +169,33 @@ impl Carried {
                     open.job = Some(job);
                 }
             }
-            Event::Ended { work, how, step: _, what: _ } => {
+            Event::Ended { work, step, how, what: _ } => {
                 if how == Ending::Left {
                     return;
                 }
                 let job = self.open.remove(&work).and_then(|open| open.job);
                 if how == Ending::Done {
-                    self.done.insert(work, job);
+                    self.done.insert(work, Finished { step, job });
                 }
             }
-            Event::Applied { rows } => self.rows.extend(rows),
+            Event::Applied { rows } => {
+                // From now on the ledger says so; done again it would be other work.
+                self.done.retain(|_, it| !rows.iter().any(|row| brings_about(&it.step, row)));
+                self.rows.extend(rows);
+            }
             Event::Sealed { by: _ } => {}
         }
     }
+}
+
+/// The resource that a step brings about.
+pub fn resource_of(step: &str) -> Option<(Address, Resource)> {
+    let (config, mode) = step.rsplit_once('#')?;
+    Some((config.parse().ok()?, modes::by_name(mode)?.resource))
+}
+
+fn brings_about(step: &str, row: &Row) -> bool {
+    resource_of(step).is_some_and(|it| it.0 == row.config && it.1 == row.resource)
 }
 
 /// One object of a journal.

@@ -1,5 +1,6 @@
 //! An apply from the plan to the receipt: tasks, preflight, journal, engine, ledger.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use super::checks::Asked;
 use crate::apply::command::CommandRunner;
 use crate::apply::engine;
 use crate::apply::engine::Apply;
+use crate::apply::engine::How;
 use crate::apply::engine::Report;
 use crate::apply::engine::Task;
 use crate::apply::machine::Machine;
@@ -74,7 +76,7 @@ impl Ground<'_> {
         let tasks = maker.tasks(&plan.steps)?;
         let view = View::new(self.asked.args.format, output.is_live(), &tasks);
         let report = if tasks.is_empty() {
-            Report::default()
+            self.pass_on(plan, &view)?
         } else {
             super::make_folder(&logs)?;
             tasks::materialise(self.workspace, &plan.steps, &folder.0)?;
@@ -83,6 +85,31 @@ impl Ground<'_> {
         let saved = self.save(&desired, &report)?;
         view.finish();
         self.conclude(plan, &tasks, &report, saved, &view, output)
+    }
+
+    /// Without anything to run: the jobs of earlier runs are still not forgotten.
+    fn pass_on(&self, plan: &Plan, view: &View) -> Result<Report, Failure> {
+        let carried = self.carried(plan, &[], view);
+        if !carried.has_work() {
+            return Ok(Report::default());
+        }
+        self.open(plan, &carried)?;
+        Ok(Report { unfinished: true, ..Report::default() })
+    }
+
+    /// Opens this run's journal with what earlier runs left.
+    fn open(&self, plan: &Plan, carried: &Carried) -> Result<Journal<'_>, Failure> {
+        let journal = Journal::of(&self.state.objects, &self.session.run);
+        let opened = Event::Opened {
+            plan: plan.digest.clone(),
+            commit: Some(self.workspace.pair.head.commit.to_string()),
+            as_of: Some(plan.as_of),
+            carried: Carried { commit: None, as_of: None, ..carried.clone() },
+        };
+        journal.add(vec![opened]).map_err(Failure::new)?;
+        self.session.journaled.store(true, Ordering::SeqCst);
+        self.session.folded.store(true, Ordering::SeqCst);
+        Ok(journal)
     }
 
     fn run_tasks(
@@ -111,17 +138,8 @@ impl Ground<'_> {
         preflight(tasks, runner, &commands)?;
         let json = super::json(plan)?;
         crate::state::head::keep_plan(&self.state.objects, &plan.digest, json.as_bytes())?;
-        let journal = Journal::of(&self.state.objects, &self.session.run);
-        let carried = self.carried(tasks, view);
-        let opened = Event::Opened {
-            plan: plan.digest.clone(),
-            commit: self.workspace.pair.head.commit.to_string(),
-            as_of: plan.as_of,
-            carried: Carried { commit: None, as_of: None, ..carried.clone() },
-        };
-        journal.add(vec![opened]).map_err(Failure::new)?;
-        self.session.journaled.store(true, Ordering::SeqCst);
-        self.session.folded.store(true, Ordering::SeqCst);
+        let carried = self.carried(plan, tasks, view);
+        let journal = self.open(plan, &carried)?;
         let parallelism = self.asked.args.parallelism.or(self.workspace.settings.parallelism);
         let parallelism = parallelism.unwrap_or(USUAL_PARALLELISM) as usize;
         let applied = maker.applied(&plan.steps);
@@ -142,21 +160,25 @@ impl Ground<'_> {
         }))
     }
 
-    /// What earlier runs left that this plan can go on with.
-    fn carried(&self, tasks: &[Task], view: &View) -> Carried {
+    /// What earlier runs left: all their jobs that may be running, and of the work that is done
+    /// what no other content has gone over since, nor will.
+    fn carried(&self, plan: &Plan, tasks: &[Task], view: &View) -> Carried {
         let mut carried = self.session.carried.clone();
-        let steps: BTreeSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
-        carried.open.retain(|_, open| {
-            let known = steps.contains(open.step.as_str());
-            if !known {
-                let job = open.job.as_deref().unwrap_or("of unknown name");
-                view.note(format!(
-                    "the job {job} of {} was started by an earlier run and may still be running; this plan does not ask for it",
-                    open.step
-                ));
-            }
-            known
+        let pieces: BTreeMap<&str, &How> =
+            tasks.iter().map(|task| (task.id.as_str(), &task.how)).collect();
+        let whole = plan.complete && self.asked.file.is_none();
+        carried.done.retain(|work, done| match pieces.get(done.step.as_str()) {
+            Some(How::Jobs(pieces)) => pieces.iter().any(|piece| piece.work == *work),
+            // What a whole plan does not ask for, nobody does.
+            _ => !whole,
         });
+        for open in carried.open.values().filter(|it| !pieces.contains_key(it.step.as_str())) {
+            let job = open.job.as_deref().unwrap_or("of unknown name");
+            view.note(format!(
+                "the job {job} of {} was started by an earlier run and may still be running; this plan does not ask for it",
+                open.step
+            ));
+        }
         carried
     }
 
@@ -233,7 +255,7 @@ fn preflight(tasks: &[Task], runner: &dyn Runner, commands: &dyn Runner) -> Resu
         let jobs: Vec<_> = tasks
             .iter()
             .flat_map(|task| {
-                let engine::How::Jobs(pieces) = &task.how else { return Vec::new() };
+                let How::Jobs(pieces) = &task.how else { return Vec::new() };
                 let of = |piece: &crate::apply::work::Piece| crate::apply::runner::Job {
                     argv: piece.argv.clone(),
                     ..task.job.clone()
