@@ -45,7 +45,7 @@ submit)
     [ ! -e "$here/knobs/say" ] || cat "$here/knobs/say"
     # A submission that has begun is not broken off in the middle.
     trap '' TERM
-    setsid "$0" job "$operation" "$step" < /dev/null > /dev/null 2>&1 &
+    setsid "$0" job "$operation" "$step" "$*" < /dev/null > /dev/null 2>&1 &
     while [ ! -d "$job" ]; do sleep 0.01; done
     trap - TERM
     while [ ! -e "$job/state" ]; do sleep 0.02; done
@@ -62,6 +62,9 @@ job)
     if [ -e "$here/knobs/fail.$1" ]; then
         tries=$(grep -c "^start [0-9a-f]* $1\$" "$here/log")
         [ "$tries" -gt "$(cat "$here/knobs/fail.$1")" ] || state=failed
+    fi
+    if [ -e "$here/knobs/refuse.$1" ]; then
+        case " $2 " in *" $(cat "$here/knobs/refuse.$1") "*) state=failed ;; esac
     fi
     echo "end $operation $1" >> "$here/log"
     echo $state > "$job/new"
@@ -311,12 +314,17 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn of(mut command: Command, folder: &Path) -> Self {
+    fn of(command: Command, folder: &Path) -> Self {
+        Self::reading(command, folder, Path::new("/dev/null"))
+    }
+
+    /// Starts a command that reads this file; what it says is kept in files of the folder.
+    pub(crate) fn reading(mut command: Command, folder: &Path, from: &Path) -> Self {
         let name = tempfile::NamedTempFile::new_in(folder).unwrap();
         let name = name.path().display().to_string();
         let streams = ["stdout", "stderr"].map(|it| PathBuf::from(format!("{name}.{it}")));
         let [out, err] = [&streams[0], &streams[1]].map(|it| File::create(it).unwrap());
-        command.stdin(std::process::Stdio::null()).stdout(out).stderr(err);
+        command.stdin(File::open(from).unwrap()).stdout(out).stderr(err);
         Self { child: command.spawn().unwrap(), streams }
     }
 
