@@ -298,8 +298,12 @@ impl Lease<'_> {
                 held.lost = true;
                 Err(Lost)
             }
-            // It may have been written: the next write finds out.
-            Err(_) => Ok(()),
+            // It may have been written: the next write finds out. It must not be the same one, or
+            // this one, done long ago, would count as done then.
+            Err(_) => {
+                held.document.beat = document.beat;
+                Ok(())
+            }
         }
     }
 
