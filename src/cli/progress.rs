@@ -241,14 +241,15 @@ impl View {
         let seconds = lock(&self.state).started.elapsed();
         let mut text = match (tasks.len(), summary.exit) {
             (0, Exit::Done) => "Nothing to apply.\n".to_owned(),
-            (_, Exit::Done) => format!("Applied {done} steps in {}.\n", elapsed(seconds)),
+            (_, Exit::Done) => format!("Applied {} in {}.\n", steps(done), elapsed(seconds)),
             _ => {
                 let left = match report.left {
                     0 => String::new(),
                     left => format!(", {left} left behind"),
                 };
                 format!(
-                    "Partly applied: {done} steps done, {failed} failed{left}, {skipped} not started.\n"
+                    "Partly applied: {} done, {failed} failed{left}, {skipped} not started.\n",
+                    steps(done)
                 )
             }
         };
@@ -258,18 +259,22 @@ impl View {
     }
 }
 
+fn steps(count: usize) -> String {
+    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
+}
+
 fn last_words(summary: &Summary) -> String {
     match summary.exit {
         Exit::Done => match summary.left {
             Some(0) => "Planned again: no changes.\n".to_owned(),
-            Some(left) => format!("Planned again: {left} steps are still needed; run `chronon-plan plan`.\n"),
+            Some(left) => format!("Planned again: {} still needed; run `chronon-plan plan`.\n", steps(left)),
             None => String::new(),
         },
-        Exit::Interrupted => "Interrupted. Jobs that were submitted go on; `chronon-plan apply` finds them again and does the rest.\n".to_owned(),
+        Exit::Interrupted => "Interrupted. Jobs that were submitted go on; the same command finds them again and does the rest.\n".to_owned(),
         Exit::Locked => "The lock was lost, so nothing more was started. What is done is in the journal: `chronon-plan lock show`, then `chronon-plan apply`.\n".to_owned(),
         _ => {
             let why = summary.cut_off.iter().map(|why| format!("The journal could not be kept: {why}\n"));
-            let next = "What is done is kept. Once the cause is mended, `chronon-plan apply` does the rest.\n";
+            let next = "What is done is kept. Once the cause is mended, the same command does the rest.\n";
             why.chain([next.to_owned()]).collect()
         }
     }

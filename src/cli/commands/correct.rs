@@ -138,6 +138,14 @@ pub(super) fn differences(old: &Resources, new: &Resources) -> Vec<ResourceChang
 const NAMED: usize = 20;
 
 fn told(changed: &Changed) -> String {
+    // Where there was nothing before, all is new: the list would say no more than its length.
+    if changed.before.is_none() {
+        return format!(
+            "Ledger: serial {}, {} resources count as applied: chronon-plan state list\n",
+            changed.serial,
+            changed.changes.len()
+        );
+    }
     let mut text = String::new();
     for it in changed.changes.iter().take(NAMED) {
         let commit = |it: &Option<String>| {
