@@ -10,10 +10,11 @@ use clap::ValueEnum;
 use crate::model::day::Day;
 
 /// Says which jobs a commit of a Chronon feature repository needs, in which order, over which
-/// dates and why, and what it breaks.
+/// dates and why, and what it breaks; and runs them.
 ///
-/// chronon-plan compares the compiled configs of two git commits. It never looks at the checkout,
-/// takes no lock, needs no credentials and changes nothing.
+/// chronon-plan compares the compiled configs of commits, never those of the checkout. `plan` takes
+/// no lock and changes nothing; `apply` runs the jobs under a lock and keeps in a ledger what is
+/// applied.
 #[derive(Debug, Parser)]
 #[command(
     name = "chronon-plan",
@@ -24,10 +25,11 @@ use crate::model::day::Day;
         What does my branch need?\n    chronon-plan plan --base main\n\n  \
         The same as a pull request comment, and as JSON for a script:\n    \
         chronon-plan plan --base main --format markdown\n    \
-        chronon-plan plan --base main --format json --out plan.json\n\n\
+        chronon-plan plan --base main --format json --out plan.json\n\n  \
+        Say once what runs today, then apply what has changed since:\n    \
+        chronon-plan state adopt --commit main && chronon-plan apply\n\n\
         EXIT CODES\n  \
-        0 done or nothing to do, 1 error, 2 with --detailed-exitcode: there are changes.\n  \
-        The README lists all of them.\n\n\
+        0 done or nothing to do, 1 error, 5 partly applied; the README lists all.\n\n\
         Colour: only on a terminal, never with NO_COLOR set."
 )]
 pub(super) struct Cli {
@@ -451,7 +453,9 @@ pub(super) enum ValidateFormat {
     Json,
 }
 
-/// Plan a bundled example: two commits of a small repository, made in a temporary folder.
+/// Plan and apply a bundled example: a small repository, made in a temporary folder.
+///
+/// The jobs are played by a script in the example that says so; all else is real.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "EXAMPLES\n  chronon-plan demo\n  chronon-plan demo --dir /tmp/example"

@@ -18,6 +18,7 @@ use clap::Parser;
 use args::Cli;
 use args::Command;
 use failure::Exit;
+use failure::Failure;
 use output::Output;
 
 /// Runs the program with the process's own arguments.
@@ -27,25 +28,30 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(asked_or_wrong) => return ExitCode::from(tell(&asked_or_wrong, &mut output).code()),
     };
-    let outcome = match cli.command {
-        Command::Plan(args) => commands::plan::run(&args, &mut output),
-        Command::Apply(args) => commands::apply::run(&args, &mut output),
-        Command::State(args) => commands::state::run(&args, &mut output),
-        Command::Lock(args) => commands::lock::run(&args, &mut output),
-        Command::Diff(args) => commands::diff::run(&args, &mut output),
-        Command::Show(args) => commands::show::run(&args, &mut output),
-        Command::Graph(args) => commands::graph::run(&args, &mut output),
-        Command::Validate(args) => commands::validate::run(&args, &mut output),
-        Command::Demo(args) => commands::demo::run(&args, &mut output),
-        Command::Schema(args) => commands::schema::run(&args, &mut output),
-        Command::Completions(args) => commands::completions::run(&args, &mut output),
-    };
+    let outcome = dispatch(&cli.command, &mut output);
     let exit = outcome.unwrap_or_else(|failure| {
         let exit = failure.exit;
         output.tell(failure);
         exit
     });
     ExitCode::from(exit.code())
+}
+
+/// Runs one command.
+fn dispatch(command: &Command, output: &mut Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Plan(args) => commands::plan::run(args, output),
+        Command::Apply(args) => commands::apply::run(args, output),
+        Command::State(args) => commands::state::run(args, output),
+        Command::Lock(args) => commands::lock::run(args, output),
+        Command::Diff(args) => commands::diff::run(args, output),
+        Command::Show(args) => commands::show::run(args, output),
+        Command::Graph(args) => commands::graph::run(args, output),
+        Command::Validate(args) => commands::validate::run(args, output),
+        Command::Demo(args) => commands::demo::run(args, output),
+        Command::Schema(args) => commands::schema::run(args, output),
+        Command::Completions(args) => commands::completions::run(args, output),
+    }
 }
 
 /// Shows help to those who asked, and a mistake to those who made one. A mistake ends with 1:

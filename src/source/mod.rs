@@ -22,8 +22,8 @@ pub use documents::Content;
 pub use documents::Wanted;
 pub use documents::configs_of;
 pub use documents::documents;
+pub use example::Example;
 pub use example::ExampleCommit;
-pub use example::write_example;
 pub use repository::Repository;
 pub use repository::Revision;
 

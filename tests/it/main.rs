@@ -5,6 +5,7 @@
 mod applying;
 mod cli;
 mod columns;
+mod demo;
 mod docs;
 mod hostile;
 mod kills;

@@ -1,61 +1,108 @@
-//! `demo`: the bundled example end to end on this machine.
+//! `demo`: the bundled example end to end on this machine, by the commands that a user would type.
 
 use std::path::Path;
 use std::path::PathBuf;
 
+use clap::Parser;
+
+use super::super::args::Cli;
 use super::super::args::DemoArgs;
-use super::super::args::Format;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
-use super::super::workspace::Request;
-use super::super::workspace::Workspace;
 use super::example;
-use crate::model::day::Day;
-use crate::plan::Options;
-use crate::render::Style;
-use crate::source;
+use crate::source::Example;
 
-/// The day of the example's plan, so that everybody sees the same.
+/// The day of the example's plans, so that everybody sees the same.
 const AS_OF: &str = "2026-11-22";
 
 pub(in super::super) fn run(args: &DemoArgs, output: &mut Output) -> Result<Exit, Failure> {
     let folder = folder(args)?;
-    let shown = folder.display().to_string();
-    let commits = [
-        ("Features of a music-streaming company", example::BASE),
-        ("Count fewer plays, drop a feature", example::CHANGE),
-    ];
-    source::write_example(&folder, "try-a-change", &commits)?;
-    let request = Request {
-        repo: folder.clone(),
-        base: Some("main".to_owned()),
-        head: Some("try-a-change".to_owned()),
-        ..Request::default()
-    };
-    let workspace = Workspace::open(&request)?;
-    let as_of: Day = AS_OF.parse().map_err(Failure::new)?;
-    let plan = super::plan::make(&workspace, as_of, &Options::default())?;
-    for (name, format) in [("plan.md", Format::Markdown), ("plan.json", Format::Json)] {
-        let text = super::rendered(&plan, format, Style::default())?;
-        output.answer(Some(&folder.join(name)), &text)?;
+    let mut demo = Demo { folder: &folder, output };
+    demo.say(&format!(
+        "The feature repository of a small music-streaming company, in {}.\n\
+         Its jobs are played by the script jobs/stand-in, which runs none: chronon-plan.toml says so.",
+        folder.display()
+    ));
+    let example = Example::new(&folder)?;
+    example.commit(&example::BASE)?;
+    demo.say("\n1. What runs today is what branch main says. That is recorded once.");
+    demo.run(&["state", "adopt", "--commit", "main"])?;
+    example.branch("try-a-change")?;
+    example.commit(&example::CHANGE)?;
+    demo.say("\n2. A branch changes a query and drops a feature. What does that need?");
+    demo.run(&["plan", "--base", "main", "--as-of", AS_OF])?;
+    demo.say(
+        "\n3. It is merged, and applied: every job in its order, and each kept once it is done.",
+    );
+    demo.run(&["apply", "--yes", "--as-of", AS_OF])?;
+    demo.say("\n4. The ledger says what is applied, since when, from which commit.");
+    demo.run(&["state", "list", "joins/*", "staging_queries/*"])?;
+    example.commit(&example::ANOTHER)?;
+    demo.say("\n5. The next commit adds a join and removes a GroupBy.");
+    demo.run(&["plan", "--base", "HEAD~1", "--as-of", AS_OF])?;
+    demo.run(&["apply", "--yes", "--as-of", AS_OF])?;
+    demo.say(&next(&folder));
+    Ok(Exit::Done)
+}
+
+/// The example while it is told.
+struct Demo<'a> {
+    folder: &'a Path,
+    output: &'a mut Output,
+}
+
+impl Demo<'_> {
+    fn say(&mut self, text: &str) {
+        self.output.tell(text);
     }
-    let text = super::rendered(&plan, Format::Text, output.style(None))?;
-    output.answer(None, &text)?;
-    let program = std::env::current_exe()
-        .map_or_else(|_| "chronon-plan".into(), |it| it.display().to_string());
-    output.tell(format!(
-        "\nThis was `chronon-plan plan --base main` in {shown}: two commits of compiled configs.\n\
-         The same plan as a pull request comment: {shown}/plan.md; for programs: {shown}/plan.json\n\n\
-         Try next:\n  \
-         cd {shown}\n  \
+
+    /// Runs a command as if it had been typed in the folder.
+    fn run(&mut self, words: &[&str]) -> Result<(), Failure> {
+        let quoted = |word: &&str| match word.contains('*') {
+            true => format!("'{word}'"),
+            false => (*word).to_owned(),
+        };
+        let typed: Vec<String> = ["chronon-plan"].iter().chain(words).map(quoted).collect();
+        let typed = typed.join(" ");
+        self.say(&format!("\n$ {typed}\n"));
+        let repo = self.folder.as_os_str();
+        let all = ["chronon-plan"].iter().chain(words).map(std::ffi::OsStr::new);
+        let cli =
+            Cli::try_parse_from(all.chain(["--repo".as_ref(), repo])).map_err(Failure::new)?;
+        match super::super::dispatch(&cli.command, self.output)? {
+            Exit::Done => Ok(()),
+            other => Err(Failure::new(format!("the demo stopped: `{typed}` did not end well"))
+                .ends(other)
+                .hint(format!("look at what it left in {}", self.folder.display()))),
+        }
+    }
+}
+
+/// What to try next, as it can be typed.
+fn next(folder: &Path) -> String {
+    let program = std::env::current_exe().unwrap_or_else(|_| "chronon-plan".into());
+    let (program, folder) = (word(&program), word(folder));
+    format!(
+        "\nTry next:\n  \
+         cd {folder}\n  \
+         {program} state show joins/discovery.radio.radio_rank__3\n  \
          {program} diff main HEAD\n  \
          {program} graph --of 'joins/*radio*'\n  \
-         {program} plan --base HEAD --head main    # the way back\n\
-         Then edit a file under compiled/, commit, and plan again; or go to your own repository and run\n  \
-         {program} plan --base main"
-    ));
-    Ok(Exit::Done)
+         {program} plan --base main --format markdown    # as a pull request comment\n  \
+         {program} apply --head main                     # refused: it would undo the changes\n\
+         Undo them all the same, at first with jobs that fail, then without:\n  \
+         STAND_IN_FAILS=upload {program} apply --head main --allow-older\n  \
+         {program} apply --head main --allow-older\n\
+         Then go to your own repository and run `{program} plan --base main`."
+    )
+}
+
+/// A path as one word of a shell command.
+fn word(path: &Path) -> String {
+    let shown = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+~".contains(c);
+    if shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
 }
 
 /// The folder of the example: the one that was asked for, which must be empty or missing, else a
