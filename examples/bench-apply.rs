@@ -73,7 +73,7 @@ fn tasks() -> Vec<Task> {
     let id = |at: usize| format!("group_bys/team.file.config_{at}__1#upload");
     let task = |at: usize| Task {
         id: id(at),
-        after: if at % 4 == 0 { Vec::new() } else { vec![id(at - 1)] },
+        after: if at.is_multiple_of(4) { Vec::new() } else { vec![id(at - 1)] },
         resource: (address(at), Resource::Kv),
         how: How::Jobs(vec![Piece {
             work: format!("work-{at}"),

@@ -49,7 +49,7 @@ fn without_a_ledger_nothing_is_guessed() {
 fn what_is_applied_is_not_applied_again_and_a_new_commit_only_brings_its_own_steps() {
     let stage = adopted(&["new-join"]);
     let applied = stage.apply(&[]).ok();
-    assert!(applied.contains("Applied 1 steps"), "{applied}");
+    assert!(applied.contains("Applied 1 step in"), "{applied}");
     assert!(applied.contains("Planned again: no changes."), "{applied}");
     assert_eq!(stage.steps(), [""; 0]);
     let kept = stage.resources();
@@ -108,7 +108,7 @@ fn a_failed_step_holds_up_what_waits_for_it_and_nothing_else() {
         "{}",
         partly.stdout
     );
-    assert!(partly.stdout.contains("`chronon-plan apply` does the rest"), "{}", partly.stdout);
+    assert!(partly.stdout.contains("the same command does the rest"), "{}", partly.stdout);
     let said = &partly.stderr;
     assert!(said.contains(&format!("✗ {HEAT}#upload: it ended with exit code 1")), "{said}");
     assert!(
@@ -242,7 +242,7 @@ fn on_a_terminal_only_yes_applies() {
     assert_eq!((stage.kept(), stage.submissions()), (before, vec![]));
     let (code, screen) = on_a_terminal(&stage, "yes");
     assert_eq!(code, 0, "{screen}");
-    assert!(screen.contains("Applied 1 steps"), "{screen}");
+    assert!(screen.contains("Applied 1 step in"), "{screen}");
     assert_eq!((stage.submissions().len(), stage.steps().len()), (1, 0));
     // Nothing to ask about.
     let (code, screen) = on_a_terminal(&stage, "no");
