@@ -47,7 +47,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("std::time", &["state/", "apply/", "cli/"]),
     ("std::time::Instant", &["apply/command.rs", "apply/dataproc.rs", "apply/process.rs", "apply/zipline.rs", "cli/"]),
     ("std::time::SystemTime", &[]),
-    ("std::thread", &["source/", "plan/mod.rs", "apply/engine.rs", "apply/gate.rs", "apply/process.rs", "cli/"]),
+    ("std::thread", &["source/", "plan/inputs.rs", "apply/engine.rs", "apply/gate.rs", "apply/process.rs", "cli/"]),
     ("jiff", &["model/day.rs", "cli/state.rs", "cli/commands/plan.rs"]),
     ("jiff::Timestamp", &["cli/state.rs", "cli/commands/plan.rs"]),
     ("jiff::Zoned", &[]),
