@@ -16,14 +16,12 @@ use crate::support::gcs::Fault;
 use crate::support::gcs::Moment;
 use crate::support::stage::Running;
 use crate::support::stage::Stage;
+use crate::support::stage::each;
 use crate::support::stage::signal_to;
 
 /// Five steps: two backfills of two chunks each, an upload, what loads it, and metadata.
 const CHANGE: &str = "rename-group-by";
 const CHUNKS: &str = "[env.prod.backfill]\nchunk_days = 400\n";
-
-/// How many cases go on at once; they mostly wait for a lock.
-const THREADS: usize = 8;
 
 /// Whether the write at which an apply is killed still happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,20 +109,6 @@ fn recovers(case: &str, stage: &Stage, want: &Undisturbed) {
         }
     }
     panic!("{case}: it never ends\n{said}");
-}
-
-/// Does every case, several at once.
-fn each<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    check(case);
-                }
-            });
-        }
-    });
 }
 
 /// Numbers that are the same in every run of the tests.

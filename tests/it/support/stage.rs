@@ -9,6 +9,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -42,7 +44,7 @@ submit)
     step="$1#$2"
     shift 2
     echo "submit $operation $step $*" >> "$here/log"
-    [ ! -e "$here/knobs/say" ] || cat "$here/knobs/say"
+    [ ! -e "$here/knobs/say.$step" ] || cat "$here/knobs/say.$step"
     # A submission that has begun is not broken off in the middle.
     trap '' TERM
     setsid "$0" job "$operation" "$step" "$*" < /dev/null > /dev/null 2>&1 &
@@ -296,6 +298,23 @@ impl Stage {
         let show = self.run(&["lock", "show", "--format", "json"]).ok();
         serde_json::from_str::<Value>(&show).unwrap()["lock"].clone()
     }
+}
+
+/// How many cases go on at once; they mostly wait for a lock.
+const THREADS: usize = 8;
+
+/// Does every case, several at once.
+pub(crate) fn each<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS.min(cases.len()) {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    check(case);
+                }
+            });
+        }
+    });
 }
 
 /// Waits until something is so.
