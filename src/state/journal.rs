@@ -37,7 +37,7 @@ const FORMAT_VERSION: u32 = 1;
 pub enum Event {
     /// The run begins; what the runs before it left unfinished is carried on here.
     Opened {
-        /// The digest of the plan.
+        /// The digest of the plan; the command where the ledger is corrected by hand.
         plan: String,
         /// The commit that it applies; none where only the ledger is corrected.
         #[serde(default, skip_serializing_if = "Option::is_none")]

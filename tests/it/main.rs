@@ -13,6 +13,7 @@ mod kills;
 mod laws;
 mod layering;
 mod ledger;
+mod ledgers;
 mod names;
 mod objects;
 mod pending;

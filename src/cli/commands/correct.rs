@@ -30,6 +30,10 @@ use crate::model::name::Resource;
 use crate::render::visible;
 use crate::state::head;
 use crate::state::head::Head;
+use crate::state::journal;
+use crate::state::journal::Carried;
+use crate::state::journal::Event;
+use crate::state::journal::Journal;
 use crate::state::ledger;
 
 /// What a command did to the ledger, as `--format json` says it.
@@ -62,6 +66,9 @@ pub(super) struct ResourceChange {
     after: Option<String>,
 }
 
+/// What `state rm` is called where others are told who holds the lock.
+const RM: &str = "state rm";
+
 /// Does something to the ledger under the lock.
 fn change(
     (doing, mends): (&str, bool),
@@ -82,9 +89,11 @@ fn change(
     let changed = state::locked(&state, &wish, |session| {
         let Some(ledger) = make(&state, session)? else { return Ok(None) };
         let before = session.ledger.clone();
+        let passed_on = pass_on(doing, &state, session, &ledger)?;
         let saved = session.save(&state, session.head.as_ref(), ledger)?;
-        // What journals held is in it, or was meant to go.
+        // What journals held is in it, or was passed on, or was meant to go.
         session.folded.store(true, Ordering::SeqCst);
+        session.journaled.store(passed_on, Ordering::SeqCst);
         Ok(Some(changed(&state, before.as_deref(), &saved)))
     })?;
     if let Some(changed) = &changed {
@@ -95,6 +104,33 @@ fn change(
         output.answer(None, &text)?;
     }
     Ok((state, changed))
+}
+
+/// Keeps what earlier runs left in a journal of this one: their jobs run on, whatever the ledger
+/// says. What they did of a resource that is corrected no longer counts, and of one that is
+/// forgotten their jobs neither. Gives whether anything was left.
+fn pass_on(
+    doing: &str,
+    state: &State,
+    session: &Session<'_>,
+    corrected: &Ledger,
+) -> Result<bool, Failure> {
+    let empty = BTreeMap::new();
+    let old = session.ledger.as_ref().map_or(&empty, |ledger| &ledger.applied);
+    let is_kept = |step: &str| {
+        let key = journal::resource_of(step);
+        key.is_some_and(|key| old.get(&key) == corrected.applied.get(&key))
+    };
+    let mut carried =
+        Carried { rows: Vec::new(), commit: None, as_of: None, ..session.carried.clone() };
+    carried.done.retain(|_, done| is_kept(&done.step));
+    carried.open.retain(|_, open| doing != RM || is_kept(&open.step));
+    if !carried.has_work() {
+        return Ok(false);
+    }
+    let opened = Event::Opened { plan: doing.to_owned(), commit: None, as_of: None, carried };
+    Journal::of(&state.objects, &session.run).add(vec![opened]).map_err(Failure::new)?;
+    Ok(true)
 }
 
 fn changed(state: &State, before: Option<&Ledger>, saved: &Head) -> Changed {
@@ -235,7 +271,7 @@ pub(super) fn rm(
     common: &StateCommon,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
-    change(("state rm", false), common, output, |state, session| {
+    change((RM, false), common, output, |state, session| {
         let Some(ledger) = &session.ledger else {
             return Err(super::state::no_ledger(state));
         };
