@@ -270,6 +270,25 @@ fn another_plan_than_the_approved_one_is_not_applied() {
     assert_eq!(stage.submissions().len(), 1);
 }
 
+/// The approval of a plan is good for the rest of it: whoever runs the same command again means
+/// the same.
+#[test]
+fn what_is_left_of_an_approved_plan_is_approved() {
+    let stage = adopted(&["rename-group-by"]);
+    let approved = stage.plan(&["--base", "HEAD~1"])["digest"].as_str().unwrap().to_owned();
+    stage.knob("fail.catalog.tracks.track_heat__0#upload", "2");
+    assert_eq!(stage.apply(&["--approved", &approved]).code, 5);
+    assert_ne!(stage.plan(&["--base", "HEAD"])["digest"], approved.as_str());
+    // Not so where a step is no longer what it was.
+    stage.run(&["state", "rm", "joins/discovery.training.skip_training__0"]).ok();
+    let refused = stage.apply(&["--approved", &approved]);
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    assert!(refused.stderr.contains("~ joins/discovery.training.skip_training__0#backfill"));
+    stage.run(&["state", "rollback", "2"]).ok();
+    stage.apply(&["--approved", &approved]).ok();
+    assert_eq!(stage.steps(), [""; 0]);
+}
+
 #[test]
 fn a_table_that_must_be_archived_is_not_touched_before() {
     let stage = adopted(&["key-mapping-changed"]);

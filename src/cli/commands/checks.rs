@@ -169,6 +169,15 @@ pub(super) fn refusals(
     Ok(())
 }
 
+/// Whether two steps of one id do the same, whatever the reasons.
+fn runs_alike(a: &Step, b: &Step) -> bool {
+    a.argv == b.argv
+        && a.rewrite == b.rewrite
+        && a.range == b.range
+        && a.manual == b.manual
+        && a.trigger == b.trigger
+}
+
 /// Leaves the steps of a saved plan that are still to do; fails where what it says of one no
 /// longer holds.
 pub(super) fn select(asked: &Asked<'_>, live: &mut Plan) -> Result<(), Failure> {
@@ -181,17 +190,10 @@ pub(super) fn select(asked: &Asked<'_>, live: &mut Plan) -> Result<(), Failure> 
             .hint(again));
     }
     let wanted: BTreeMap<&str, &Step> = file.steps.iter().map(|it| (it.id.as_str(), it)).collect();
-    let same = |a: &Step, b: &Step| {
-        a.argv == b.argv
-            && a.rewrite == b.rewrite
-            && a.range == b.range
-            && a.manual == b.manual
-            && a.trigger == b.trigger
-    };
     let mut stale = Vec::new();
     for step in &live.steps {
         match wanted.get(step.id.as_str()) {
-            Some(planned) if !same(planned, step) => {
+            Some(planned) if !runs_alike(planned, step) => {
                 stale.push(format!("{}: it would run differently now", step.id));
             }
             Some(_) => stale.extend(
@@ -215,7 +217,7 @@ pub(super) fn select(asked: &Asked<'_>, live: &mut Plan) -> Result<(), Failure> 
     Ok(())
 }
 
-/// The plan must be the one that was approved.
+/// The plan must be the one that was approved, or what an apply of that one has left to do.
 pub(super) fn check_digest(
     plan: &Plan,
     approved: Option<(String, Option<Plan>)>,
@@ -226,10 +228,14 @@ pub(super) fn check_digest(
         let bytes = crate::state::head::kept_plan(&state.objects, &digest).ok()??;
         serde_json::from_slice::<Plan>(&bytes).ok()
     };
+    let kept = kept();
+    if kept.as_ref().is_some_and(|kept| is_rest_of(kept, plan)) {
+        return Ok(());
+    }
     let mut failure = Failure::new(format!("the plan is {}, not {digest}", plan.digest))
         .ends(Exit::PlanDiffers)
         .hint("chronon-plan plan, to see it; then approve its digest");
-    if let Some(before) = known.or_else(kept) {
+    if let Some(before) = known.or(kept) {
         let mut lines = plan::difference(&before, plan);
         let more = lines.len().saturating_sub(SHOWN);
         lines.truncate(SHOWN);
@@ -239,4 +245,15 @@ pub(super) fn check_digest(
         }
     }
     Err(failure)
+}
+
+/// Whether a plan asks for nothing that an earlier one of the same commit did not: that one was
+/// begun, or it would not have been kept. Only the reasons may read differently, for base has
+/// moved on to the commit.
+fn is_rest_of(begun: &Plan, plan: &Plan) -> bool {
+    let asked = |step: &Step| begun.steps.iter().any(|it| it.id == step.id && runs_alike(it, step));
+    begun.env == plan.env
+        && begun.head.commit == plan.head.commit
+        && begun.state.lineage == plan.state.lineage
+        && plan.steps.iter().all(asked)
 }
