@@ -212,7 +212,7 @@ pub(super) fn minutes(time: Duration) -> String {
 pub(super) fn no_program(program: &str, setting: &str) -> Problem {
     Problem {
         what: format!("there is no program `{program}`"),
-        next: format!("install it, or add its folder to PATH, or set `env.*.{setting}`"),
+        next: format!("install `{program}`, or add its folder to PATH, or set `env.*.{setting}`"),
     }
 }
 

@@ -89,7 +89,7 @@ fn programs(look: &Look<'_>) -> Vec<Problem> {
     };
     for name in others.iter().filter(|name| missing(name)) {
         let what = format!("there is no program `{name}`, which the CLI starts");
-        found.push(problem(&what, "install it, or add its folder to PATH"));
+        found.push(problem(&what, &format!("install `{name}`, or add its folder to PATH")));
     }
     found
 }

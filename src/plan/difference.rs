@@ -35,6 +35,30 @@ pub fn difference(approved: &Plan, now: &Plan) -> Vec<String> {
     lines
 }
 
+/// Whether a plan is what is left of an approved one: of the same commit and ledger, and no step is
+/// new or would do something else. Days move on; and reasons may read differently, for what was
+/// begun counts as merged.
+pub fn is_rest(approved: &Plan, now: &Plan) -> bool {
+    let steps: BTreeMap<&str, &Step> =
+        approved.steps.iter().map(|it| (it.id.as_str(), it)).collect();
+    let covered = |step: &Step| {
+        let before = steps.get(step.id.as_str());
+        before.is_some_and(|before| does(approved, before) == does(now, step))
+    };
+    approved.env == now.env
+        && approved.head.commit == now.head.commit
+        && (!approved.state.found || approved.state.lineage == now.state.lineage)
+        && now.steps.iter().all(covered)
+}
+
+/// What a step does, whatever the day of its plan.
+fn does(plan: &Plan, step: &Step) -> impl PartialEq {
+    let newest = plan.as_of.plus(-1).to_string();
+    let argv: Vec<String> = step.argv.iter().map(|word| word.replace(&newest, "newest")).collect();
+    let start = step.range.as_ref().map(|it| it.start.filter(|start| start.to_string() != newest));
+    (argv, step.path.clone(), start, step.trigger, step.rewrite, step.manual.clone())
+}
+
 fn differing(before: &Step, after: &Step) -> Vec<String> {
     let id = &before.id;
     let reasons = |step: &Step| -> Vec<String> {

@@ -19,6 +19,7 @@ pub mod warning;
 mod warnings;
 
 pub use difference::difference;
+pub use difference::is_rest;
 pub use inputs::Desired;
 pub use inputs::Earlier;
 pub use inputs::Inputs;

@@ -307,7 +307,8 @@ fn a_change_is_applied_and_what_failed_is_applied_once_mended() {
     let plan = world.commit("another topic");
     world.stand_ins.turn(&knobs(&json!({"--original-mode=upload": {"states": ["ERROR"]}})));
     world.spoil();
-    let failed = world.apply(&[]);
+    let approved = plan["digest"].as_str().unwrap();
+    let failed = world.apply(&["--approved", approved]);
     assert_eq!(failed.code, 5, "{}{}", failed.stdout, failed.stderr);
     assert!(failed.stderr.contains("ended as ERROR"), "{}", failed.stderr);
     assert!(failed.stdout.contains("2 steps done, 1 failed, 3 not started"), "{}", failed.stdout);
@@ -320,7 +321,8 @@ fn a_change_is_applied_and_what_failed_is_applied_once_mended() {
 
     world.stand_ins.turn(&streams_run());
     let before = world.stand_ins.calls("java").len();
-    let mended = world.apply(&[]);
+    // What is left of an approved plan is approved.
+    let mended = world.apply(&["--approved", approved]);
     assert_eq!(mended.code, 0, "{}{}", mended.stdout, mended.stderr);
     assert!(mended.stdout.contains("Planned again: no changes."), "{}", mended.stdout);
     let calls = world.stand_ins.calls("java").split_off(before);

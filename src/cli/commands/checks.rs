@@ -164,7 +164,11 @@ pub(super) fn refusals(
     let unknown: Vec<String> =
         args.done.iter().filter(|it| !ids.contains(it.as_str())).cloned().collect();
     if !unknown.is_empty() {
-        return Err(Failure::new("`--done` names steps that are not in the plan").lines(unknown));
+        return Err(Failure::new("`--done` names steps that are not in the plan")
+            .lines(unknown)
+            .hint(
+                "chronon-plan apply --dry-run lists its steps; one that is done needs no `--done`",
+            ));
     }
     Ok(())
 }
@@ -217,7 +221,7 @@ pub(super) fn select(asked: &Asked<'_>, live: &mut Plan) -> Result<(), Failure> 
     Ok(())
 }
 
-/// The plan must be the one that was approved, or what an apply of that one has left to do.
+/// The plan must be the one that was approved, or what an earlier apply of it left to do.
 pub(super) fn check_digest(
     plan: &Plan,
     approved: Option<(String, Option<Plan>)>,
@@ -228,14 +232,14 @@ pub(super) fn check_digest(
         let bytes = crate::state::head::kept_plan(&state.objects, &digest).ok()??;
         serde_json::from_slice::<Plan>(&bytes).ok()
     };
-    let kept = kept();
-    if kept.as_ref().is_some_and(|kept| is_rest_of(kept, plan)) {
+    let before = known.or_else(kept);
+    if before.as_ref().is_some_and(|before| plan::is_rest(before, plan)) {
         return Ok(());
     }
     let mut failure = Failure::new(format!("the plan is {}, not {digest}", plan.digest))
         .ends(Exit::PlanDiffers)
         .hint("chronon-plan plan, to see it; then approve its digest");
-    if let Some(before) = known.or(kept) {
+    if let Some(before) = before {
         let mut lines = plan::difference(&before, plan);
         let more = lines.len().saturating_sub(SHOWN);
         lines.truncate(SHOWN);
@@ -245,15 +249,4 @@ pub(super) fn check_digest(
         }
     }
     Err(failure)
-}
-
-/// Whether a plan asks for nothing that an earlier one of the same commit did not: that one was
-/// begun, or it would not have been kept. Only the reasons may read differently, for base has
-/// moved on to the commit.
-fn is_rest_of(begun: &Plan, plan: &Plan) -> bool {
-    let asked = |step: &Step| begun.steps.iter().any(|it| it.id == step.id && runs_alike(it, step));
-    begun.env == plan.env
-        && begun.head.commit == plan.head.commit
-        && begun.state.lineage == plan.state.lineage
-        && plan.steps.iter().all(asked)
 }

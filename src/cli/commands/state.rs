@@ -152,7 +152,8 @@ fn standing(known: &Known, ledger: &Ledger) -> String {
 fn show(config: &str, common: &StateCommon, output: &mut Output) -> Result<Exit, Failure> {
     let state = super::lock::open(common)?;
     let (known, ledger) = known(&state)?;
-    let address: Address = config.parse().map_err(Failure::new)?;
+    let unknown = |error| Failure::new(error).hint("chronon-plan state list");
+    let address: Address = config.parse().map_err(unknown)?;
     let rows: Vec<Row> = ledger.of(&address).map(|it| Row::of(&address, it.0, it.1)).collect();
     if rows.is_empty() {
         return Err(not_there(&ledger, config));
