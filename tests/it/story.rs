@@ -356,6 +356,11 @@ fn a_stream_is_known_by_its_job_and_only_looked_at_while_it_runs() {
     assert_eq!(again.code, 0, "{}{}", again.stdout, again.stderr);
     assert_eq!(world.stand_ins.calls("java").len(), 3);
     assert_eq!(world.applied(config, "stream")["job"], job.as_str());
+    // Nor is it forgotten where somebody says once more that this is what runs.
+    let adopted = world.run(&["state", "adopt", "--commit", "HEAD"]);
+    assert_eq!((adopted.code, adopted.stdout.as_str()), (0, ""), "{}", adopted.stderr);
+    assert!(adopted.stderr.contains("nothing was written"), "{}", adopted.stderr);
+    assert_eq!(world.applied(config, "stream")["job"], job.as_str());
     // Without its config the job is an orphan that somebody can stop.
     world.repo.remove(&format!("compiled/{PLAYS}"));
     world.take("base", &[POPULARITY]);
@@ -428,6 +433,12 @@ fn what_would_go_wrong_is_said_before_anything_is_journaled() {
     }
     for next in ["next: set GCP_REGION in", "next: set `env.*.flink_state_uri`"] {
         assert!(refused.stderr.contains(next), "{}", refused.stderr);
+    }
+    for (option, what) in [("--archived", "joins/nosuch"), ("--done", "joins/nosuch#backfill")] {
+        let refused = world.apply(&[option, what]);
+        assert_eq!(refused.code, 1, "{}{}", refused.stdout, refused.stderr);
+        let says = |it: &str| refused.stderr.contains(it);
+        assert!(says(option) && says(what) && says("\nnext: "), "{}", refused.stderr);
     }
     assert_eq!(world.stand_ins.calls("java").len(), 0);
     let after = world.gcs.names("state");

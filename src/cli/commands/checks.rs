@@ -134,6 +134,14 @@ pub(super) fn refusals(
     let is_archived = |step: &Step| archived.contains(step.config.to_string().as_str());
     let blocked =
         |step: &&Step| step.rewrite == Some(Rewrite::ArchiveFirst) && by_hand && !is_archived(step);
+    let head = &workspace.pair.head;
+    let named = |it: &&String| head.configs.iter().any(|known| known.address.to_string() == **it);
+    let unknown: Vec<String> = args.archived.iter().filter(|it| !named(it)).cloned().collect();
+    if !unknown.is_empty() {
+        return Err(Failure::new("`--archived` names configs that the commit does not have")
+            .lines(unknown)
+            .hint("name them as the plan does: `joins/team.file.name__1`"));
+    }
     let unarchived: Vec<&Step> = plan.steps.iter().filter(blocked).collect();
     if !unarchived.is_empty() {
         let mut failure = Failure::new(

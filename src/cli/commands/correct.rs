@@ -344,10 +344,17 @@ pub(super) fn record(
             .lines(differing)
             .hint("if what runs is what that commit says: `--force`"));
         }
-        ledger.applied.extend(applied);
-        if targets.is_empty() {
-            ledger.commit = Some(commit);
+        // Who applied what is known already, by which job and over which days, stays known.
+        applied.retain(|key, new| {
+            ledger.applied.get(key).is_none_or(|old| old.fingerprint != new.fingerprint)
+        });
+        let commit = if targets.is_empty() { Some(commit) } else { ledger.commit.clone() };
+        if applied.is_empty() && ledger.commit == commit {
+            Output::aside("The ledger says so already; nothing was written.");
+            return Ok(None);
         }
+        ledger.applied.extend(applied);
+        ledger.commit = commit;
         Ok(Some(ledger))
     })?;
     Ok(Exit::Done)
