@@ -1,9 +1,9 @@
 //! Terraform's plan and apply for Chronon feature repositories.
 //!
 //! ```text
-//! git tree ─source─▶ Catalog ─diff─▶ ChangeSet ─impact─▶ Assessment ─plan─▶ Plan ─render─▶ text
-//!                                                                    ▲
-//!                                                           Ledger ──┘
+//! git tree ─source─▶ Catalog ─diff─▶ ChangeSet ─impact─▶ Assessment ─plan─▶ Plan ─┬─render─▶ text
+//!                                                                    ▲            └─apply──▶ Ledger ─state─▶ gs://
+//!                                                           Ledger ──┘               Runner             Store
 //! ```
 //!
 //! Modules stand in the order in which they may use each other: each names only those before it.

@@ -477,6 +477,18 @@ pub(super) enum Document {
     Validate,
     /// `graph --format json`
     Graph,
+    /// A line of `apply --format json`
+    Progress,
+    /// The ledger: `state.json`, `history/…`, `state pull`
+    Ledger,
+    /// `state list --format json` and `state show --format json`
+    StateList,
+    /// What the commands that correct the ledger print with `--format json`
+    StateChange,
+    /// `state history --format json`
+    StateHistory,
+    /// `lock show --format json`
+    Lock,
 }
 
 /// Print the JSON Schema of a document that this program writes.

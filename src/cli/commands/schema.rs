@@ -5,10 +5,16 @@ use super::super::args::SchemaArgs;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
+use super::super::progress::Line;
+use super::correct::Changed;
 use super::diff::Differences;
+use super::lock::LockState;
+use super::state::Listing;
+use super::state::Write;
 use super::validate::Findings;
 use crate::plan::contract::Plan;
 use crate::render::graph::Graph;
+use crate::state::ledger::Document as Ledger;
 
 pub(in super::super) fn run(args: &SchemaArgs, output: &mut Output) -> Result<Exit, Failure> {
     let schema = match args.of {
@@ -16,6 +22,12 @@ pub(in super::super) fn run(args: &SchemaArgs, output: &mut Output) -> Result<Ex
         Document::Diff => schemars::schema_for!(Differences),
         Document::Validate => schemars::schema_for!(Findings),
         Document::Graph => schemars::schema_for!(Graph),
+        Document::Progress => schemars::schema_for!(Line),
+        Document::Ledger => schemars::schema_for!(Ledger),
+        Document::StateList => schemars::schema_for!(Listing),
+        Document::StateChange => schemars::schema_for!(Changed),
+        Document::StateHistory => schemars::schema_for!(Vec<Write>),
+        Document::Lock => schemars::schema_for!(LockState),
     };
     output.answer(None, &super::json(&schema)?)?;
     Ok(Exit::Done)
