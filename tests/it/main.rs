@@ -7,6 +7,7 @@ mod cli;
 mod columns;
 mod demo;
 mod docs;
+mod forms;
 mod holding;
 mod hostile;
 mod kills;
