@@ -143,6 +143,8 @@ pub fn acquire<'a>(
 ) -> Result<Lease<'a>, LockError> {
     let clock = objects.clock();
     let started = clock.now();
+    // Others are told whole seconds, and this lease lasts no longer than they think.
+    let ttl = Duration::from_secs(ask.ttl.as_secs());
     let mut watched: Option<(Generation, Duration)> = None;
     loop {
         let (expect, unfinished) = match look(objects)? {
@@ -160,16 +162,16 @@ pub fn acquire<'a>(
                     tell(Waiting::Held(&document));
                 }
                 watched = Some((generation, since));
-                let ttl = Duration::from_secs(document.ttl_seconds);
+                let theirs = Duration::from_secs(document.ttl_seconds);
                 let dead = document.holder.as_ref().is_some_and(is_dead);
-                if !dead && now.saturating_sub(since) <= ttl {
+                if !dead && now.saturating_sub(since) <= theirs {
                     if stopped() {
                         return Err(LockError::Interrupted);
                     }
                     if now.saturating_sub(started) >= ask.patience {
                         return Err(LockError::Held(Box::new(document)));
                     }
-                    clock.sleep(LOOK.min(ttl / 4).mul_f64(0.5 + clock.jitter() / 2.0));
+                    clock.sleep(LOOK.min(theirs / 4).mul_f64(0.5 + clock.jitter() / 2.0));
                     continue;
                 }
                 tell(Waiting::TakenOver(&document));
@@ -180,14 +182,14 @@ pub fn acquire<'a>(
             format_version: FORMAT_VERSION,
             nonce: ask.nonce.clone(),
             beat: 0,
-            ttl_seconds: ask.ttl.as_secs(),
+            ttl_seconds: ttl.as_secs(),
             holder: Some(ask.holder.clone()),
             unfinished: unfinished.clone(),
         };
         let sent = clock.now();
         if let Put::Written(generation) = objects.put(KEY, expect, &bytes(&document))? {
-            let state = Held { generation, document, valid_until: sent + ask.ttl, lost: false };
-            return Ok(Lease { objects, ttl: ask.ttl, unfinished, held: Mutex::new(state) });
+            let state = Held { generation, document, valid_until: sent + ttl, lost: false };
+            return Ok(Lease { objects, ttl, unfinished, held: Mutex::new(state) });
         }
     }
 }

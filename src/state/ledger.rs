@@ -140,6 +140,12 @@ pub enum BadLedger {
         /// What is wrong.
         what: String,
     },
+    /// Days with a first and no last one, or the other way round.
+    #[error("{config}: `start` and `end` only stand together")]
+    HalfRange {
+        /// The config of the row.
+        config: Address,
+    },
     /// The ledger of another env.
     #[error("it is the ledger of env `{found}`, not `{wanted}`")]
     OtherEnv {
@@ -200,6 +206,9 @@ pub fn read(bytes: &[u8]) -> Result<(Ledger, String), BadLedger> {
     let mut rows = Vec::with_capacity(document.resources.len());
     let mut last: Option<Address> = None;
     for row in document.resources {
+        if row.start.is_some() != row.end.is_some() {
+            return Err(BadLedger::HalfRange { config: row.config });
+        }
         let (mut key, applied) = row.applied();
         // The rows of a config stand together and share its name.
         match &last {

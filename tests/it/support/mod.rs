@@ -2,6 +2,8 @@
 
 pub(crate) mod clock;
 pub(crate) mod gcs;
+pub(crate) mod interleave;
+pub(crate) mod memory;
 mod repo;
 pub(crate) mod stage;
 pub(crate) mod standin;
