@@ -322,3 +322,57 @@ fn a_ledger_that_somebody_else_changed_is_left_as_it_is() {
     let refused = head::save(&objects, ENV, "ours", Some(&theirs), ours);
     assert_eq!(refused, Err(SaveError::Changed));
 }
+
+/// A store on which another run begins and ends between two reads of somebody else.
+struct Interrupted {
+    store: Memory,
+    reads: AtomicUsize,
+}
+
+impl Store for Interrupted {
+    fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        let found = self.store.get(key);
+        if self.reads.fetch_add(1, Ordering::SeqCst) == 0 {
+            let objects = objects(self.store.clone());
+            let lease = acquire(&objects, "late").unwrap();
+            let carried = fold::seal(&objects, &lease.unfinished, "late").unwrap();
+            let head = head::load(&objects, ENV).unwrap().unwrap();
+            let mut ledger = fold::onto(&objects, &head, &carried).unwrap();
+            ledger.applied.insert(resource("early"), applied("late", 2));
+            head::save(&objects, ENV, "late", Some(&head), ledger).unwrap();
+            lease.release(Vec::new()).unwrap();
+        }
+        found
+    }
+
+    fn put(&self, key: &str, expect: Expect, bytes: &[u8]) -> Result<Put, StoreError> {
+        self.store.put(key, expect, bytes)
+    }
+
+    fn pace(&self) -> Duration {
+        self.store.pace()
+    }
+
+    fn location(&self) -> String {
+        self.store.location()
+    }
+}
+
+#[test]
+fn a_run_that_ends_while_somebody_reads_is_not_hidden_by_the_one_before() {
+    let store = Memory::default();
+    let before = objects(store.clone());
+    first(&before);
+    let lease = acquire(&before, "early").unwrap();
+    let applied = Event::Applied { rows: vec![row("early")] };
+    let journal = Journal::of(&before, "early");
+    journal.add(vec![opened("early", &Carried::default()), applied]).unwrap();
+    lease.release(vec!["early".to_owned()]).unwrap();
+    let known = fold::known(&before, ENV).unwrap();
+    assert_eq!((known.journaled, known.lock.unwrap().holder), (1, None));
+    assert_eq!(known.ledger.unwrap().applied[&resource("early")].run, "early");
+    let interrupted = Interrupted { store, reads: AtomicUsize::new(0) };
+    let known = fold::known(&objects(interrupted), ENV).unwrap();
+    assert_eq!(known.ledger.unwrap().applied[&resource("early")].run, "late");
+    assert_eq!(known.journaled, 0);
+}

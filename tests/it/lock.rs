@@ -453,7 +453,7 @@ fn two_runs_and_an_answer_that_gets_lost() {
     let fates = [Fate::LostBefore, Fate::LostAfter, Fate::Late].to_vec();
     let rules = Rules { faults: 1, fates, preemptions: Some(1), ..rules() };
     let explored = explore(&rules, &renewing, &check);
-    clean(&explored, 5000, &MET);
+    clean(&explored, 12_000, &MET);
 }
 
 #[test]
@@ -461,7 +461,7 @@ fn two_runs_and_one_that_is_cut_off() {
     let fates = [Fate::CutOffBefore, Fate::CutOffAfter].to_vec();
     let rules = Rules { faults: 1, fates, preemptions: Some(1), ..rules() };
     let explored = explore(&rules, &renewing, &check);
-    clean(&explored, 5000, &MET);
+    clean(&explored, 2000, &MET);
 }
 
 #[test]
