@@ -62,6 +62,9 @@ const TTL: Duration = Duration::from_secs(4);
 /// Longer than a lease: whoever waits looks once, and then not before it may have run out.
 const NAP: Duration = Duration::from_secs(5);
 
+/// Two of them are longer than a lease, one is not.
+const SHORT_NAP: Duration = Duration::from_millis(2400);
+
 /// A run of before, whose journal is in no ledger yet.
 const OLD: &str = "old";
 
@@ -459,7 +462,8 @@ fn two_runs_and_an_answer_that_gets_lost() {
 #[test]
 fn two_runs_and_one_that_is_cut_off() {
     let fates = [Fate::CutOffBefore, Fate::CutOffAfter].to_vec();
-    let rules = Rules { faults: 1, fates, preemptions: Some(1), ..rules() };
+    // Whoever waits looks once more before it takes over, so that more fits in between.
+    let rules = Rules { faults: 1, fates, preemptions: Some(1), nap: Some(SHORT_NAP), ..rules() };
     let explored = explore(&rules, &renewing, &check);
     clean(&explored, 2000, &MET);
 }

@@ -474,8 +474,8 @@ impl Core {
             Chooser::Chance(seed) => {
                 // A fault at one write of eight, or all would come at the beginning; and whoever
                 // goes goes on for a while, or nobody would ever fall behind.
-                let calm = random(seed) % 8 != 0;
-                let stay = random(seed) % 8 != 0;
+                let calm = !random(seed).is_multiple_of(8);
+                let stay = !random(seed).is_multiple_of(8);
                 let last = self.last;
                 let calm = |step: &&Step| !calm || step.fate == Fate::Answered;
                 let mut few: Vec<&Step> = steps.iter().filter(calm).collect();
