@@ -111,8 +111,8 @@ pub(super) struct OutArgs {
 pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) repo: RepoArgs,
-    /// The commit to compare with, in any syntax git takes. For a branch that has moved on, the
-    /// point where head left it. Without it: the point where head left the default branch.
+    /// The commit to compare with; of a branch that has moved on, the point where head left it.
+    /// Without it: where head left the default branch; if it did not, what was applied last.
     #[arg(long, value_name = "REV")]
     pub(super) base: Option<String>,
     /// The commit to plan. Without it: HEAD.

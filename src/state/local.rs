@@ -227,12 +227,16 @@ fn said(verb: &str, path: &Path, error: &io::Error) -> String {
 
 fn refused(verb: &str, path: &Path, error: &io::Error) -> StoreError {
     let next = match error.kind() {
-        ErrorKind::PermissionDenied => "give yourself that permission, or name another folder",
+        ErrorKind::PermissionDenied => {
+            "give yourself that permission, or name another folder (setting `env.*.state`)"
+        }
         ErrorKind::StorageFull => "free some space on that disk, then run it again",
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             "move the file away that stands where a folder is to be"
         }
-        _ => "check that the folder is on a disk that works, or name another one",
+        _ => {
+            "check that the folder is on a disk that works, or name another one (setting `env.*.state`)"
+        }
     };
     StoreError::Refused { what: said(verb, path, error), next: next.to_owned() }
 }

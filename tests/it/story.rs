@@ -446,3 +446,22 @@ fn what_would_go_wrong_is_said_before_anything_is_journaled() {
     assert!(!new.iter().any(|it| it.contains("journal")), "{new:?}");
     assert_eq!(world.run(&["lock", "show"]).ok(), "The lock is free.\n");
 }
+
+#[test]
+fn the_plan_of_what_is_merged_is_the_plan_that_is_applied() {
+    let world = world(&[PLAYS], &json!({}));
+    world.adopt();
+    world.take("tags-only", &[PLAYS]);
+    world.repo.commit("a tag, on main");
+    let shown = world.plan(&[]);
+    let dry = world.run(&["apply", "--dry-run", "--format", "json", "--as-of", DAY]).ok();
+    let applied: Value = serde_json::from_str(&dry).unwrap();
+    assert_eq!(ids(&shown).len(), 1);
+    assert_eq!(shown, applied);
+    // A branch is still compared with the point where it left main.
+    world.repo.git(&["checkout", "-q", "-b", "branch"]);
+    world.take("topic-changed", &[PLAYS]);
+    let before = world.repo.git(&["rev-parse", "main"]);
+    world.repo.commit("another topic");
+    assert_eq!(world.plan(&[])["base"]["commit"], before.trim());
+}

@@ -14,6 +14,7 @@ use crate::model::day::Day;
 use crate::plan::Options;
 use crate::plan::contract::Plan;
 use crate::render::visible;
+use crate::source::Revision;
 use crate::state::fold::Known;
 use crate::state::lease;
 
@@ -27,15 +28,10 @@ pub(in super::super) fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit
     let options = Options { targets: args.target.clone(), force: args.force.clone() };
     let prepared = Prepared::of(&request)?;
     let state = State::open(&prepared)?;
-    let base = prepared.base()?;
-    // Side by side: in a large env both take their time.
-    let (known, workspace) = std::thread::scope(|scope| {
-        let known =
-            scope.spawn(|| if args.no_state { Ok(Known::default()) } else { state.known() });
-        let workspace = prepared.read(&base);
-        (known.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), workspace)
-    });
-    let (known, workspace) = (known?, workspace?);
+    let (known, workspace) = read(prepared, &|| match args.no_state {
+        true => Ok(Known::default()),
+        false => state.known(),
+    })?;
     let ledger = known.ledger.clone();
     let ledger = ledger.map(|ledger| basis::upgraded(&workspace, ledger)).transpose()?;
     let basis = Basis::of(&workspace, ledger, state.location.clone(), &options)?;
@@ -48,6 +44,37 @@ pub(in super::super) fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit
     std::mem::forget(workspace);
     let changes = args.detailed_exitcode && !plan.is_empty();
     Ok(if changes { Exit::Changes } else { Exit::Done })
+}
+
+/// Reads the ledger and the commits.
+fn read(
+    prepared: Prepared,
+    ledger: &(dyn Fn() -> Result<Known, Failure> + Sync),
+) -> Result<(Known, Workspace), Failure> {
+    let base = prepared.base()?;
+    let (known, workspace) = if !prepared.names_base() && base.commit == prepared.head.commit {
+        // All is merged, so the commits say nothing: compared is with what was applied last.
+        let known = ledger();
+        let last = known.as_ref().ok().and_then(|known| last_applied(&prepared, known));
+        (known, prepared.read(&last.unwrap_or(base)))
+    } else {
+        // Side by side: in a large env both take their time.
+        std::thread::scope(|scope| {
+            let known = scope.spawn(ledger);
+            let workspace = prepared.read(&base);
+            (known.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), workspace)
+        })
+    };
+    let known = known.map_err(|it| it.hint("or plan without the ledger: `--no-state`"))?;
+    Ok((known, workspace?))
+}
+
+/// The commit that was applied last, where head contains it.
+fn last_applied(prepared: &Prepared, known: &Known) -> Option<Revision> {
+    let commit = known.ledger.as_ref()?.commit.as_ref()?;
+    let repository = &prepared.repository;
+    let contains = repository.descends(&prepared.head.commit, commit).unwrap_or(false);
+    repository.revision(&commit.0).ok().filter(|_| contains)
 }
 
 /// What people should know of the ledger that was planned against.
