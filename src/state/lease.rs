@@ -244,9 +244,10 @@ impl Lease<'_> {
         !held.lost && self.objects.clock().now() < held.valid_until
     }
 
-    /// How long to wait from one renewal to the next.
+    /// How long to wait from one renewal to the next: a quarter of the lease, but no less than the
+    /// store wants between two writes. A renewal that waits for its turn wears the lease down.
     pub fn beat(&self) -> Duration {
-        self.ttl / 4
+        (self.ttl / 4).max(self.objects.pace()).min(self.ttl / 2)
     }
 
     /// Renews the lease. A store that gives no answer is no loss yet: the lease lasts until it

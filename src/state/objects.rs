@@ -92,6 +92,11 @@ impl Objects {
         &self.clock
     }
 
+    /// How long to wait between two writes of one object.
+    pub fn pace(&self) -> Duration {
+        self.store.pace()
+    }
+
     /// Where they are, as a person writes it.
     pub fn location(&self) -> String {
         self.store.location()

@@ -95,7 +95,7 @@ fn the_lock_of_a_dead_process_of_this_machine_is_taken_over_at_once() {
     each(&PLACES, |place| {
         let stage = &adopted(*place);
         let text = fs::read_to_string(stage.path("settings.toml")).unwrap();
-        fs::write(stage.path("settings.toml"), text.replace("ttl = 2", "ttl = 600")).unwrap();
+        fs::write(stage.path("settings.toml"), text.replace("ttl = 10", "ttl = 600")).unwrap();
         held(stage).kill();
         release(stage);
         let next = stage.apply(&["--lock-timeout", "5"]);

@@ -1,6 +1,7 @@
 //! An apply that is killed at any point is carried on by the next, and no job is submitted twice.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
@@ -39,12 +40,20 @@ struct Undisturbed {
 }
 
 fn stage(stage: Stage) -> Stage {
-    stage.settings("parallelism = 2", CHUNKS);
+    prepared(&stage);
     stage.adopt("HEAD~1");
     if let Some(gcs) = &stage.gcs {
         gcs.unlimited();
     }
     stage
+}
+
+/// Settings under which a lock is soon lost.
+fn prepared(stage: &Stage) {
+    stage.settings("parallelism = 2", CHUNKS);
+    let file = stage.path("settings.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("ttl = 10", "ttl = 2")).unwrap();
 }
 
 fn undisturbed(stage: &Stage) -> Undisturbed {
@@ -61,7 +70,7 @@ fn undisturbed(stage: &Stage) -> Undisturbed {
 }
 
 /// Starts an apply and kills it at its `at`th write, counted from 0; whether it came to that.
-fn killed_at(stage: &Stage, at: usize, write: Write) -> bool {
+fn killed_at(stage: &Stage, args: &[&str], at: usize, write: Write) -> bool {
     let gcs = stage.gcs.as_ref().unwrap();
     let process = Arc::new(Mutex::new(0_u32));
     let count = Arc::new(AtomicUsize::new(0));
@@ -83,21 +92,22 @@ fn killed_at(stage: &Stage, at: usize, write: Write) -> bool {
             }
         }),
     }
-    let running = stage.start_apply(&[]);
+    let running = stage.start_apply(args);
     *number = running.id();
     drop(number);
     let run = running.end();
     gcs.heal();
     gcs.hook(|_, _| ());
-    assert!(matches!(run.code, 0 | -1), "{}", run.stderr);
+    // On a busy machine the lock may be lost too.
+    assert!(matches!(run.code, 0 | 4 | -1), "{}", run.stderr);
     run.code == -1
 }
 
 /// Applies until all is applied, and holds the outcome against that of an undisturbed apply.
-fn recovers(case: &str, stage: &Stage, want: &Undisturbed) {
+fn recovers(case: &str, stage: &Stage, args: &[&str], want: &Undisturbed) {
     let mut said = String::new();
     for _ in 0..3 {
-        let run = stage.apply(&[]);
+        let run = stage.apply(args);
         said = run.stderr;
         if run.code == 0 {
             assert_eq!(stage.jobs(), want.jobs, "{case}\n{}\n{said}", stage.log());
@@ -130,8 +140,8 @@ fn killed_at_any_write_an_apply_is_carried_on() {
     let killed = AtomicUsize::new(0);
     each(&cases, |&(at, write)| {
         let stage = stage(Stage::in_bucket(&[CHANGE]));
-        killed.fetch_add(killed_at(&stage, at, write).into(), Ordering::SeqCst);
-        recovers(&format!("write {at}, {write:?}"), &stage, &want);
+        killed.fetch_add(killed_at(&stage, &[], at, write).into(), Ordering::SeqCst);
+        recovers(&format!("write {at}, {write:?}"), &stage, &[], &want);
         assert_eq!(stage.gcs.as_ref().unwrap().violations(), [""; 0]);
     });
     // Events share a page as they come, so an apply may have fewer writes than another one.
@@ -150,18 +160,34 @@ fn killed_twice_an_apply_is_carried_on() {
     let cases: Vec<_> = (0..24).map(|_| (write(want.writes), write(want.writes))).collect();
     each(&cases, |&(first, second)| {
         let stage = stage(Stage::in_bucket(&[CHANGE]));
-        killed_at(&stage, first.0, first.1);
-        killed_at(&stage, second.0, second.1);
-        recovers(&format!("writes {first:?}, then {second:?}"), &stage, &want);
+        killed_at(&stage, &[], first.0, first.1);
+        killed_at(&stage, &[], second.0, second.1);
+        recovers(&format!("writes {first:?}, then {second:?}"), &stage, &[], &want);
+    });
+}
+
+/// The first apply of all also writes what counts as applied.
+#[test]
+fn killed_before_there_is_a_ledger_an_apply_is_carried_on() {
+    let want = undisturbed(&stage(Stage::in_bucket(&[CHANGE])));
+    let cases: Vec<(usize, Write)> =
+        (0..7).flat_map(|at| [(at, Write::Lost), (at, Write::Kept)]).collect();
+    each(&cases, |&(at, write)| {
+        let stage = Stage::in_bucket(&[CHANGE]);
+        stage.gcs.as_ref().unwrap().unlimited();
+        prepared(&stage);
+        let first = ["--base", "HEAD~1"];
+        assert!(killed_at(&stage, &first, at, write));
+        recovers(&format!("write {at}, {write:?}"), &stage, &first, &want);
     });
 }
 
 #[test]
 fn a_bucket_that_takes_one_write_a_second_is_no_hindrance() {
     let stage = Stage::in_bucket(&[CHANGE]);
-    stage.settings("parallelism = 2", CHUNKS);
+    prepared(&stage);
     stage.adopt("HEAD~1");
-    assert!(killed_at(&stage, 9, Write::Kept));
+    assert!(killed_at(&stage, &[], 9, Write::Kept));
     stage.apply(&[]).ok();
     assert!(stage.jobs().values().all(|times| *times == 1), "{}", stage.log());
     assert!(stage.steps().is_empty());
@@ -179,6 +205,6 @@ fn killed_at_any_time_an_apply_in_a_folder_is_carried_on() {
         let running: Running = stage.start_apply(&[]);
         thread::sleep(*delay);
         running.kill();
-        recovers(&format!("after {delay:?}"), &stage, &want);
+        recovers(&format!("after {delay:?}"), &stage, &[], &want);
     });
 }

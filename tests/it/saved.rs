@@ -161,6 +161,25 @@ fn what_does_not_contain_the_applied_commit_is_stale_unless_asked_for() {
 }
 
 #[test]
+fn a_clone_without_the_applied_commit_is_told_to_fetch_it() {
+    let saved = Saved::new(&["new-join"]);
+    let stage = &saved.stage;
+    let mut ledger: Value = serde_json::from_str(&stage.run(&["state", "pull"]).ok()).unwrap();
+    ledger["commit"] = json!("1234567890123456789012345678901234567890");
+    std::fs::write(stage.path("other.json"), ledger.to_string()).unwrap();
+    let push = stage.path("other.json").display().to_string();
+    stage.run(&["state", "push", "--force", &push]).ok();
+    let run = stage.apply(&[]);
+    assert_eq!((run.code, run.stdout.as_str()), (7, ""), "{}", run.stderr);
+    assert!(run.stderr.contains("is not in this clone"), "{}", run.stderr);
+    assert!(run.stderr.contains("git fetch --unshallow"), "{}", run.stderr);
+    assert_eq!(stage.submissions(), []);
+    // Where history was rewritten, somebody says what to compare with.
+    stage.apply(&["--base", "HEAD~1", "--allow-older"]).ok();
+    assert_eq!(stage.steps(), [""; 0]);
+}
+
+#[test]
 fn a_file_that_is_no_plan_is_refused() {
     let saved = Saved::new(&["new-join"]);
     for (content, why) in [("{", "plan.json"), ("{\"schema_version\": 99}", "plan.json")] {

@@ -158,7 +158,7 @@ impl Stage {
              command = [\"{cluster}\", \"submit\", \"{{operation}}\", \"{{name}}\", \"{{mode}}\", \
              \"--start-ds={{start_ds}}\", \"--end-ds={{end_ds}}\", \"--ds={{ds}}\"]\n\
              find = [\"{cluster}\", \"find\", \"{{operation}}\"]\n\
-             retry_delay = 0\n{env}\n[env.prod.lock]\nttl = 2\n{more}\n"
+             retry_delay = 0\n{env}\n[env.prod.lock]\nttl = 10\n{more}\n"
         );
         fs::write(self.path("settings.toml"), text).unwrap();
     }
