@@ -117,6 +117,7 @@ fn applied() -> BTreeMap<(Address, Resource), Applied> {
         run: String::new(),
         job: None,
         at: String::new(),
+        begun: false,
     };
     (0..STEPS).map(|at| ((address(at), Resource::Kv), entry.clone())).collect()
 }

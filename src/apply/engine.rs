@@ -120,6 +120,8 @@ pub struct Report {
     pub lost: bool,
     /// How many steps were left behind when everything stopped.
     pub left: usize,
+    /// Steps that were begun, by this run or one before, and whose resources are not applied.
+    pub begun: BTreeSet<String>,
 }
 
 impl Report {
@@ -446,8 +448,9 @@ impl Engine<'_> {
         let Shared { board, report, .. } =
             self.shared.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let carried = lock(&self.carried);
-        let unfinished = carried.has_work() || report.cut_off.is_some();
-        Report { states: board.states().to_vec(), unfinished, ..report }
+        let unfinished = carried.has_work() || report.cut_off.is_some() || report.lost;
+        let begun = carried.begun.clone();
+        Report { states: board.states().to_vec(), unfinished, begun, ..report }
     }
 }
 

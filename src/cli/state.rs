@@ -164,6 +164,18 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// Writes the next ledger, after which the journals of earlier runs add nothing: what they
+    /// held is in it, in this run's own journal, or meant to go.
+    pub(super) fn supersede(
+        &self,
+        state: &State,
+        before: Option<&Head>,
+        ledger: Ledger,
+    ) -> Result<Head, Failure> {
+        let superseded = self.lease.unfinished.clone();
+        self.save(state, before, Ledger { superseded, ..ledger })
+    }
+
     /// Writes the next ledger.
     pub(super) fn save(
         &self,
@@ -243,11 +255,12 @@ fn session<'a>(
     lease: &'a Lease<'a>,
     mends: bool,
 ) -> Result<Session<'a>, Failure> {
-    let carried = fold::seal(&state.objects, &lease.unfinished, run)?;
+    let journals = fold::seal(&state.objects, &lease.unfinished, run)?;
     let head = match head::load(&state.objects, &state.env) {
         Err(StateError::Bad { newer: false, .. }) if mends => head::unreadable(&state.objects)?,
         other => other?,
     };
+    let carried = fold::gather(journals, head.as_ref());
     let ledger = head.as_ref().map(|head| fold::onto(head, &carried));
     let (journaled, folded) = (AtomicBool::new(false), AtomicBool::new(false));
     Ok(Session { run: run.to_owned(), lease, head, ledger, carried, journaled, folded })

@@ -78,7 +78,8 @@ impl Maker<'_> {
         let resource = mode.map_or(Resource::Table, |mode| mode.resource);
         let key = (step.config.clone(), resource);
         let desired = self.desired.get(&key).map(|it| it.whole);
-        let applied = self.ledger.applied.get(&key).map(|it| it.fingerprint);
+        let applied = self.ledger.applied.get(&key).filter(|it| !it.begun);
+        let applied = applied.map(|it| it.fingerprint);
         let delay = settings.retry_delay.unwrap_or(USUAL_DELAY);
         let name = step.id.replace(['/', '#'], ".");
         Task {
@@ -186,6 +187,7 @@ pub(super) fn entry(
         run: String::new(),
         job: None,
         at: String::new(),
+        begun: false,
     })
 }
 

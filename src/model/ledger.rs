@@ -80,6 +80,8 @@ pub struct Applied {
     pub job: Option<String>,
     /// When, in UTC, as RFC 3339.
     pub at: String,
+    /// Whether a job was started on it since and not seen to bring it about: it may be anything.
+    pub begun: bool,
 }
 
 /// The write of a ledger that another one follows.
@@ -102,6 +104,8 @@ pub struct Ledger {
     pub parent: Option<Parent>,
     /// The last commit that an apply began to bring about, whether or not it got to the end.
     pub commit: Option<CommitId>,
+    /// Runs whose journals have nothing to add to this ledger any more.
+    pub superseded: Vec<String>,
     /// Every resource that was ever applied and not forgotten.
     pub applied: BTreeMap<(Address, Resource), Applied>,
 }

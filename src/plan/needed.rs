@@ -64,6 +64,8 @@ pub(super) struct Need {
     pub(super) scope: Scope,
     /// Whether the config's own content counts, beside what it reads.
     pub(super) own: bool,
+    /// Whether a job was started on it since it was applied, and not seen to bring it about.
+    pub(super) begun: bool,
     /// The configs whose tables change, sorted.
     pub(super) upstream: Vec<Address>,
 }
@@ -136,7 +138,10 @@ fn need(
             other => other.map(Print::of),
         },
     };
-    if applied.as_ref().is_some_and(|applied| applied.whole == desired.whole) {
+    let same = applied.as_ref().is_some_and(|applied| applied.whole == desired.whole);
+    let row = inputs.ledger.and_then(|it| it.applied.get(key));
+    let begun = same && row.is_some_and(|row| row.begun);
+    if same && !begun {
         return Ok(None);
     }
     let scope = match &at_base {
@@ -152,10 +157,10 @@ fn need(
     let upstream: Vec<Address> = changed.map(|it| it.0.clone()).collect();
     let cause = match applied {
         None => Cause::New,
-        Some(_) if own => Cause::Changed,
+        Some(_) if own || begun => Cause::Changed,
         Some(_) => Cause::Upstream,
     };
-    Ok(Some(Need { cause, scope, own, upstream }))
+    Ok(Some(Need { cause, scope, own, begun, upstream }))
 }
 
 /// A fingerprint with its parts.

@@ -92,6 +92,7 @@ fn is_as_applied(
     let same = |row: &Applied| {
         row.blob == blob
             && row.version == FINGERPRINT_VERSION
+            && !row.begun
             && row.upstream.iter().all(|(address, table)| {
                 let now = ledger.applied.get(&(address.clone(), Resource::Table));
                 now.is_some_and(|now| now.fingerprint == *table) && head.index(address).is_some()

@@ -112,8 +112,13 @@ impl<'a> Builder<'a> {
             let known = address.iter().flat_map(name);
             return Err(PlanError::UnknownStep { step: id.to_owned(), known: known.collect() });
         };
-        let need =
-            Need { cause: Cause::Forced, scope: Scope::Change, own: false, upstream: Vec::new() };
+        let need = Need {
+            cause: Cause::Forced,
+            scope: Scope::Change,
+            own: false,
+            begun: false,
+            upstream: Vec::new(),
+        };
         self.add(address, mode, &need);
         Ok(())
     }
@@ -379,6 +384,9 @@ impl<'a> Builder<'a> {
             };
             Because { field: None, text: text.to_owned(), upstream: Some(upstream.clone()) }
         }));
+        if need.begun {
+            because.push(say("a job was started on it and not seen to end well".to_owned()));
+        }
         if because.is_empty() && need.scope == Scope::Pending {
             because.push(say("was merged before and never applied".to_owned()));
         }

@@ -4,6 +4,7 @@
 //! A ledger is written when an apply ends, a journal while it goes on. Whoever reads must see both,
 //! or a run that was killed would read as if it had done nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::StateError;
@@ -60,10 +61,11 @@ fn once(objects: &Objects, env: &str) -> Result<Known, StateError> {
     let lock = lease::look(objects)?.map(|it| it.1);
     let head = head::load(objects, env)?;
     let runs = lock.clone().map(lease::inherited).unwrap_or_default();
-    let mut carried = Carried::default();
-    for run in &runs {
-        journal::read(objects, run)?.into_iter().for_each(|event| carried.add(event));
+    let mut journals = Vec::new();
+    for run in runs {
+        journals.push((run.clone(), journal::read(objects, &run)?));
     }
+    let carried = gather(journals, head.as_ref());
     let ledger = head.as_ref().map(|head| onto(head, &carried));
     // A run that ended has its rows in the ledger, and a journal still where work is left.
     let kept = head.as_ref().map(|head| &head.ledger.applied);
@@ -76,19 +78,28 @@ fn once(objects: &Objects, env: &str) -> Result<Known, StateError> {
 ///
 /// # Errors
 /// Where the store gives no answer, or holds what is no journal.
-pub fn seal(objects: &Objects, runs: &[String], by: &str) -> Result<Carried, StateError> {
+pub fn seal(
+    objects: &Objects,
+    runs: &[String],
+    by: &str,
+) -> Result<Vec<(String, Vec<Event>)>, StateError> {
+    runs.iter().map(|run| Ok((run.clone(), journal::seal(objects, run, by)?))).collect()
+}
+
+/// What journals, oldest first, add to a ledger. Those that it has superseded add nothing: it was
+/// written after them, by somebody who knew them.
+pub fn gather(journals: Vec<(String, Vec<Event>)>, head: Option<&Head>) -> Carried {
     let mut carried = Carried::default();
-    for run in runs {
-        let events: Vec<Event> = journal::seal(objects, run, by)?;
-        events.into_iter().for_each(|event| carried.add(event));
-    }
-    Ok(carried)
+    let superseded = |run: &String| head.is_some_and(|head| head.ledger.superseded.contains(run));
+    let counts = journals.into_iter().filter(|it| !superseded(&it.0));
+    counts.flat_map(|it| it.1).for_each(|event| carried.add(event));
+    carried
 }
 
 /// The ledger with what journals add.
 pub fn onto(head: &Head, carried: &Carried) -> Arc<Ledger> {
     let mut shared = Arc::clone(&head.ledger);
-    if carried.rows.is_empty() && carried.commit.is_none() {
+    if carried.rows.is_empty() && carried.commit.is_none() && carried.begun.is_empty() {
         return shared;
     }
     let ledger = Arc::make_mut(&mut shared);
@@ -96,8 +107,18 @@ pub fn onto(head: &Head, carried: &Carried) -> Arc<Ledger> {
         let (key, applied) = row.clone().applied();
         ledger.applied.insert(key, applied);
     }
+    mark_begun(ledger, &carried.begun);
     if let Some(commit) = &carried.commit {
         ledger.commit = Some(CommitId(commit.clone()));
     }
     shared
+}
+
+/// Notes that jobs were started on what these steps bring about, and not seen to do so.
+pub fn mark_begun(ledger: &mut Ledger, steps: &BTreeSet<String>) {
+    for key in steps.iter().filter_map(|step| journal::resource_of(step)) {
+        if let Some(applied) = ledger.applied.get_mut(&key) {
+            applied.begun = true;
+        }
+    }
 }

@@ -10,6 +10,7 @@
 //! Events that come together share one object, so that many jobs at once wait for one write.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -136,6 +137,9 @@ pub struct Carried {
     pub done: BTreeMap<String, Finished>,
     /// Work that may be going on.
     pub open: BTreeMap<String, Open>,
+    /// Steps that were begun and whose resources are not applied since: those may be anything.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub begun: BTreeSet<String>,
     /// Resources that are applied.
     pub rows: Vec<Row>,
 }
@@ -157,11 +161,13 @@ impl Carried {
             Event::Opened { commit, as_of, carried, plan: _ } => {
                 self.done.extend(carried.done);
                 self.open.extend(carried.open);
+                self.begun.extend(carried.begun);
                 self.rows.extend(carried.rows);
                 self.commit = commit.or_else(|| self.commit.take());
                 self.as_of = as_of.or(self.as_of);
             }
             Event::Started { work, step, operation } => {
+                self.begun.insert(step.clone());
                 self.open.insert(work, Open { step, operation, job: None });
             }
             Event::Submitted { work, job } => {
@@ -181,6 +187,7 @@ impl Carried {
             Event::Applied { rows } => {
                 // From now on the ledger says so; done again it would be other work.
                 self.done.retain(|_, it| !rows.iter().any(|row| brings_about(&it.step, row)));
+                self.begun.retain(|step| !rows.iter().any(|row| brings_about(step, row)));
                 self.rows.extend(rows);
             }
             Event::Sealed { by: _ } => {}

@@ -43,6 +43,9 @@ pub struct Document {
     pub commit: Option<String>,
     /// Who wrote it: a name that no other write shares.
     pub writer: String,
+    /// Runs whose journals have nothing to add to it any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<String>,
     /// Every resource, sorted.
     pub resources: Vec<Row>,
 }
@@ -104,6 +107,9 @@ pub struct Row {
     pub job: Option<String>,
     /// When, in UTC, as RFC 3339.
     pub at: String,
+    /// Whether a job was started on it since and not seen to bring it about.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begun: bool,
 }
 
 /// A table that is part of a fingerprint.
@@ -169,6 +175,7 @@ pub fn write(ledger: &Ledger, env: &str, writer: &str) -> Vec<u8> {
         env: env.to_owned(),
         commit: ledger.commit.as_ref().map(ToString::to_string),
         writer: writer.to_owned(),
+        superseded: ledger.superseded.clone(),
         resources: Vec::new(),
     };
     let mut bytes = serde_json::to_vec(&head).unwrap_or_default();
@@ -201,6 +208,7 @@ pub fn read(bytes: &[u8]) -> Result<(Ledger, String), BadLedger> {
         serial: document.serial,
         parent: document.parent.map(|it| Parent { serial: it.serial, digest: it.digest }),
         commit: document.commit.map(CommitId),
+        superseded: document.superseded,
         applied: std::collections::BTreeMap::new(),
     };
     let mut rows = Vec::with_capacity(document.resources.len());
@@ -267,6 +275,7 @@ impl Row {
             run: applied.run.clone(),
             job: applied.job.clone(),
             at: applied.at.clone(),
+            begun: applied.begun,
         }
     }
 
@@ -284,6 +293,7 @@ impl Row {
             run: self.run,
             job: self.job,
             at: self.at,
+            begun: self.begun,
         };
         ((self.config, self.resource), applied)
     }

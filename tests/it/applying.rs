@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::project;
 use crate::support::stage::DAY;
 use crate::support::stage::Running;
 use crate::support::stage::Stage;
@@ -495,4 +496,29 @@ fn a_job_that_still_runs_is_found_also_after_an_apply_of_something_else() {
         assert!(stage.jobs().values().all(|times| *times == 1), "{other:?}\n{}", stage.log());
         assert_eq!(stage.steps(), [""; 0]);
     }
+}
+
+/// The ledger says what was applied last; a table that was half rewritten since is not that.
+#[test]
+fn a_change_that_was_taken_back_half_done_is_owed() {
+    let stage = adopted(&["join-derivation-renamed"]);
+    let more = "[env.prod.mode.backfill]\nretries = 0\n[env.prod.backfill]\nchunk_days = 400\n";
+    stage.settings("", more);
+    let step = "discovery.radio.radio_rank__3#backfill";
+    stage.knob(&format!("refuse.{step}"), "--end-ds=2026-11-21");
+    assert_eq!(stage.apply(&[]).code, 5);
+    stage.unset(&format!("refuse.{step}"));
+    stage.repo.copy(&project().join("fixtures/zipline/base/compiled"), "compiled");
+    stage.repo.commit("revert");
+    let plan = stage.plan(&[]);
+    let owed =
+        plan["steps"].as_array().unwrap().iter().find(|it| it["id"] == format!("joins/{step}"));
+    let because = owed.unwrap()["because"].to_string();
+    assert!(because.contains("a job was started on it and not seen to end well"), "{because}");
+    // Whether its job sees that the table is of another content, nobody can say.
+    assert_eq!(stage.apply(&[]).code, 6);
+    stage.apply(&["--archived", "joins/discovery.radio.radio_rank__3"]).ok();
+    let again = stage.submissions().iter().filter(|it| it.step == step).count();
+    assert_eq!(again, 4, "every day is computed again: {}", stage.log());
+    assert_eq!(stage.steps(), [""; 0]);
 }

@@ -65,11 +65,13 @@ fn days() -> impl Strategy<Value = (Day, Day)> {
 fn applied() -> impl Strategy<Value = Applied> {
     let prints = (fingerprint(), fingerprint(), vec((address(), fingerprint()), 0..3));
     let texts = (".{0,9}", ".{0,9}", ".{0,9}", of(".{0,9}"), ".{0,9}");
-    (prints, any::<u32>(), any::<[u8; 20]>(), of(days()), texts).prop_map(
-        |((fingerprint, own, upstream), version, blob, range, (commit, path, run, job, at))| {
+    let numbers = (any::<u32>(), any::<bool>());
+    (prints, numbers, any::<[u8; 20]>(), of(days()), texts).prop_map(
+        |((fingerprint, own, upstream), numbers, blob, range, (commit, path, run, job, at))| {
+            let (version, begun) = numbers;
             let (commit, blob) = (CommitId(commit), BlobId(blob));
             #[rustfmt::skip] // one line, as it is one value
-            return Applied { fingerprint, own, upstream, version, commit, path, blob, range, run, job, at };
+            return Applied { fingerprint, own, upstream, version, commit, path, blob, range, run, job, at, begun };
         },
     )
 }
@@ -77,10 +79,11 @@ fn applied() -> impl Strategy<Value = Applied> {
 fn ledgers() -> impl Strategy<Value = Ledger> {
     let parent = (any::<u64>(), ".{0,9}").prop_map(|(serial, digest)| Parent { serial, digest });
     let rows = btree_map(resource(), applied(), 0..5);
-    (".{0,9}", any::<u64>(), of(parent), of(".{0,9}"), rows).prop_map(
-        |(lineage, serial, parent, commit, applied)| {
+    let superseded = vec(".{0,9}", 0..3);
+    (".{0,9}", any::<u64>(), of(parent), of(".{0,9}"), superseded, rows).prop_map(
+        |(lineage, serial, parent, commit, superseded, applied)| {
             let commit = commit.map(CommitId);
-            Ledger { lineage, serial, parent, commit, applied }
+            Ledger { lineage, serial, parent, commit, superseded, applied }
         },
     )
 }
@@ -187,6 +190,7 @@ fn replaced(this: &str, that: &str) -> Result<(Ledger, String), BadLedger> {
         run: "run".to_owned(),
         job: None,
         at: "2026-11-22T00:00:00Z".to_owned(),
+        begun: false,
     };
     let mut ledger = Ledger { serial: 1, ..Ledger::default() };
     ledger.applied.insert(("joins/a".parse().unwrap(), Resource::Table), applied);
@@ -215,12 +219,12 @@ fn a_newer_form_is_refused_whatever_is_in_it() {
 #[test]
 fn half_a_value_is_refused() {
     for (this, that, said) in [
-        (",\"end\":\"2026-02-01\"", "", "`start`"),
-        (",\"start\":\"2026-01-01\"", "", "`end`"),
+        (",\"end\":\"2026-02-01\"", "", "`start` and `end`"),
+        (",\"start\":\"2026-01-01\"", "", "`start` and `end`"),
         ("\"start\":\"2026-01-01\"", "\"start\":\"2026-13-01\"", "2026-13-01"),
-        ("0707", "07", "`fingerprint`"),
-        ("0808", "08", "`own`"),
-        ("0909", "zz", "`blob`"),
+        ("0707", "07", "is not a fingerprint"),
+        ("0808", "08", "is not a fingerprint"),
+        ("0909", "zz", "is not a blob id"),
         ("\"table\"", "\"tabel\"", "tabel"),
     ] {
         let refused = replaced(this, that).unwrap_err().to_string();

@@ -122,9 +122,9 @@ impl Takeover {
     fn take(&self) -> (Lease<'_>, Head) {
         let lease = acquire(&self.late, "late").unwrap();
         assert_eq!(lease.unfinished, ["early"]);
-        let carried = fold::seal(&self.late, &lease.unfinished, "late").unwrap();
+        let journals = fold::seal(&self.late, &lease.unfinished, "late").unwrap();
         let head = head::load(&self.late, ENV).unwrap().unwrap();
-        let ledger = Ledger::clone(&fold::onto(&head, &carried));
+        let ledger = Ledger::clone(&fold::onto(&head, &fold::gather(journals, Some(&head))));
         assert!(lease.is_held());
         let saved = head::save(&self.late, ENV, "late", Some(&head), with(ledger, "late")).unwrap();
         (lease, saved)
@@ -335,9 +335,10 @@ impl Store for Interrupted {
         if self.reads.fetch_add(1, Ordering::SeqCst) == 0 {
             let objects = objects(self.store.clone());
             let lease = acquire(&objects, "late").unwrap();
-            let carried = fold::seal(&objects, &lease.unfinished, "late").unwrap();
+            let journals = fold::seal(&objects, &lease.unfinished, "late").unwrap();
             let head = head::load(&objects, ENV).unwrap().unwrap();
-            let mut ledger = fold::onto(&objects, &head, &carried).unwrap();
+            let mut ledger =
+                Ledger::clone(&fold::onto(&head, &fold::gather(journals, Some(&head))));
             ledger.applied.insert(resource("early"), applied("late", 2));
             head::save(&objects, ENV, "late", Some(&head), ledger).unwrap();
             lease.release(Vec::new()).unwrap();
@@ -375,4 +376,26 @@ fn a_run_that_ends_while_somebody_reads_is_not_hidden_by_the_one_before() {
     let known = fold::known(&objects(interrupted), ENV).unwrap();
     assert_eq!(known.ledger.unwrap().applied[&resource("early")].run, "late");
     assert_eq!(known.journaled, 0);
+}
+
+#[test]
+fn a_correction_that_was_cut_off_before_it_gave_the_lock_back_stands() {
+    let both = Takeover::new();
+    let lease = acquire(&both.early, "early").unwrap();
+    let journal = Journal::of(&both.early, "early");
+    journal.add(vec![Event::Applied { rows: vec![row("early")] }]).unwrap();
+    drop(lease);
+    let before = fold::known(&both.early, ENV).unwrap();
+    assert!(before.ledger.unwrap().applied.contains_key(&resource("early")));
+    // Another run takes over, forgets the resource, and dies before it releases the lock.
+    let lease = acquire(&both.late, "late").unwrap();
+    fold::seal(&both.late, &lease.unfinished, "late").unwrap();
+    let head = head::load(&both.late, ENV).unwrap().unwrap();
+    let mut ledger = Ledger::clone(&head.ledger);
+    ledger.applied.remove(&resource("early"));
+    ledger.superseded = lease.unfinished.clone();
+    head::save(&both.late, ENV, "late", Some(&head), ledger).unwrap();
+    drop(lease);
+    let after = fold::known(&both.early, ENV).unwrap();
+    assert!(!after.ledger.unwrap().applied.contains_key(&resource("early")));
 }

@@ -133,6 +133,7 @@ impl Case {
                 run: "test".to_owned(),
                 job: None,
                 at: String::new(),
+                begun: false,
             };
             (key, applied)
         };

@@ -89,6 +89,7 @@ pub(crate) fn applied(run: &str, count: usize) -> Applied {
         run: run.to_owned(),
         job: Some(count.to_string()),
         at: "2026-11-22T00:00:00Z".to_owned(),
+        begun: false,
     }
 }
 
@@ -236,8 +237,9 @@ impl AtWork<'_> {
 
     /// As under `cli::state::locked`: none where the run stops early.
     fn work(&self, told: &mut Told, standing: &mut Standing) -> Option<()> {
-        let carried = fold::seal(self.objects, &self.lease.unfinished, self.run).ok()?;
+        let journals = fold::seal(self.objects, &self.lease.unfinished, self.run).ok()?;
         let head = head::load(self.objects, ENV).ok()??;
+        let carried = fold::gather(journals, Some(&head));
         let mut ledger = Ledger::clone(&fold::onto(&head, &carried));
         if self.habit != Habit::Brief {
             self.renew()?;
@@ -273,6 +275,8 @@ impl AtWork<'_> {
             }
         }
         told.applied = Some(count);
+        // Everything that earlier journals held is in this run's own, or in the ledger.
+        ledger.superseded = self.lease.unfinished.clone();
         told.saved = self.save(&head, ledger);
         standing.journaled = told.saved.is_none();
         told.saved.map(|_| ())
@@ -475,16 +479,20 @@ fn three_runs_as_chance_has_it() {
     clean(&explored, 2000, &MET);
 }
 
+/// What comes of two holders, whichever the search meets first.
+const TWO_HOLDERS: &[&str] =
+    &["holds the lock", "2 was counted, and 1 is left", "what run1 applied is lost"];
+
 /// Stores that break what they promise, each with what comes of it.
-const PLANTS: [(Plant, &str); 8] = [
-    (Plant::Unconditional(""), "what run1 applied is lost"),
-    (Plant::Unconditional("lock.json"), "2 was counted, and 1 is left"),
-    (Plant::AnyGeneration("lock.json"), "2 was counted, and 1 is left"),
-    (Plant::FalseAnswer("lock.json"), "holds the lock"),
-    (Plant::Unconditional("state.json"), "what run1 applied is lost"),
-    (Plant::AnyGeneration("state.json"), "what run1 applied is lost"),
-    (Plant::Unconditional("journal/"), "what run0 applied is lost"),
-    (Plant::FalseAnswer("journal/"), "what run0 applied is lost"),
+const PLANTS: [(Plant, &[&str]); 8] = [
+    (Plant::Unconditional(""), &["what run1 applied is lost"]),
+    (Plant::Unconditional("lock.json"), TWO_HOLDERS),
+    (Plant::AnyGeneration("lock.json"), TWO_HOLDERS),
+    (Plant::FalseAnswer("lock.json"), &["holds the lock"]),
+    (Plant::Unconditional("state.json"), &["what run1 applied is lost"]),
+    (Plant::AnyGeneration("state.json"), &["what run1 applied is lost"]),
+    (Plant::Unconditional("journal/"), &["what run0 applied is lost"]),
+    (Plant::FalseAnswer("journal/"), &["what run0 applied is lost"]),
 ];
 
 #[test]
@@ -494,7 +502,8 @@ fn a_store_that_breaks_its_promises_is_found_out() {
             let rules = Rules { preemptions, plant, ..rules() };
             let explored = explore(&rules, &brief, &check);
             let violation = explored.violation.unwrap_or_default();
-            assert!(violation.contains(said), "{plant:?} {preemptions:?}: {violation}");
+            let found = said.iter().any(|it| violation.contains(it));
+            assert!(found, "{plant:?} {preemptions:?}: {violation}");
         }
     }
 }

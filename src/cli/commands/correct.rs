@@ -90,7 +90,7 @@ fn change(
         let Some(ledger) = make(&state, session)? else { return Ok(None) };
         let before = session.ledger.clone();
         let passed_on = pass_on(doing, &state, session, &ledger)?;
-        let saved = session.save(&state, session.head.as_ref(), ledger)?;
+        let saved = session.supersede(&state, session.head.as_ref(), ledger)?;
         // What journals held is in it, or was passed on, or was meant to go.
         session.folded.store(true, Ordering::SeqCst);
         session.journaled.store(passed_on, Ordering::SeqCst);
@@ -301,6 +301,11 @@ pub(super) fn rm(
     Ok(Exit::Done)
 }
 
+/// Whether an entry says something else than that this is applied.
+fn differs(old: &Applied, new: &Applied) -> bool {
+    old.fingerprint != new.fingerprint || old.begun
+}
+
 pub(super) fn record(
     commit: &str,
     targets: &[String],
@@ -332,9 +337,9 @@ pub(super) fn record(
             }));
         };
         let mut ledger = Ledger::clone(ledger);
-        let other = applied.iter().filter(|(key, new)| {
-            ledger.applied.get(*key).is_some_and(|old| old.fingerprint != new.fingerprint)
-        });
+        let other = applied
+            .iter()
+            .filter(|(key, new)| ledger.applied.get(*key).is_some_and(|old| differs(old, new)));
         let differing: Vec<String> =
             other.map(|(key, _)| format!("{}#{}", key.0, key.1.name())).collect();
         if !differing.is_empty() && !force {
@@ -345,9 +350,7 @@ pub(super) fn record(
             .hint("if what runs is what that commit says: `--force`"));
         }
         // Who applied what is known already, by which job and over which days, stays known.
-        applied.retain(|key, new| {
-            ledger.applied.get(key).is_none_or(|old| old.fingerprint != new.fingerprint)
-        });
+        applied.retain(|key, new| ledger.applied.get(key).is_none_or(|old| differs(old, new)));
         let commit = if targets.is_empty() { Some(commit) } else { ledger.commit.clone() };
         if applied.is_empty() && ledger.commit == commit {
             Output::aside("The ledger says so already; nothing was written.");

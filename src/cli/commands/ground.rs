@@ -32,6 +32,7 @@ use crate::model::ledger::Ledger;
 use crate::plan;
 use crate::plan::Options;
 use crate::plan::contract::Plan;
+use crate::state::fold;
 use crate::state::head::Head;
 use crate::state::journal::Carried;
 use crate::state::journal::Event;
@@ -186,6 +187,7 @@ impl Ground<'_> {
     fn save(&self, desired: &tasks::Prints, report: &Report) -> Result<Option<Head>, Failure> {
         let mut ledger = Ledger::clone(&self.ledger);
         ledger.applied.extend(report.rows.iter().cloned());
+        fold::mark_begun(&mut ledger, &report.begun);
         ledger.commit = Some(self.workspace.pair.head.commit.clone());
         // What says the same in another file is read from there from now on.
         for (key, applied) in &mut ledger.applied {
@@ -201,7 +203,7 @@ impl Ground<'_> {
             self.session.folded.store(!report.lost, Ordering::SeqCst);
             return Ok(None);
         }
-        let saved = self.session.save(self.state, self.head.as_ref(), ledger)?;
+        let saved = self.session.supersede(self.state, self.head.as_ref(), ledger)?;
         self.session.journaled.store(report.unfinished, Ordering::SeqCst);
         self.session.folded.store(true, Ordering::SeqCst);
         Ok(Some(saved))

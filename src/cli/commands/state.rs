@@ -195,6 +195,10 @@ fn paragraph(row: &Row) -> String {
     add("run", Some(row.run.clone()));
     add("job", row.job.clone());
     add("at", Some(row.at.clone()));
+    add(
+        "begun",
+        row.begun.then(|| "a job was started on it since and not seen to end well".to_owned()),
+    );
     for upstream in &row.upstream {
         add("reads", Some(format!("{} {}", upstream.config, upstream.fingerprint)));
     }
