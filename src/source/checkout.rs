@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -110,7 +111,11 @@ fn check(name: &str, path: &str) -> Result<(), CheckoutError> {
     Ok(())
 }
 
+/// Configs may hold secrets, and folders for temporary files are everybody's: nobody else looks in.
 fn make(folder: &Path) -> Result<(), CheckoutError> {
-    fs::create_dir_all(folder)
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder
+        .create(folder)
         .map_err(|error| CheckoutError::Folder { path: folder.display().to_string(), error })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
@@ -389,6 +390,10 @@ fn the_job_of_a_killed_apply_is_waited_for_and_not_submitted_again() {
     let job = submitted["job"].as_str().unwrap();
     killed.kill().unwrap();
     killed.wait().unwrap();
+    // What it could not tidy up any more is for nobody else's eyes: configs hold secrets.
+    let folders = fs::read_dir(world.machine.path().join("tmp")).unwrap();
+    let mode = |it: fs::DirEntry| it.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(folders.map(|it| mode(it.unwrap())).collect::<Vec<_>>(), [0o700]);
     let begin = Instant::now();
     let next = world.apply(&[]);
     assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
