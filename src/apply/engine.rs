@@ -436,7 +436,9 @@ impl Engine<'_> {
     fn pause(&self, task: &Task, attempt: u32, what: &str) {
         let doubled = task.pause.saturating_mul(1 << (attempt - 1).min(16)).min(LONGEST_PAUSE);
         let pause = doubled.mul_f64(0.5 + self.apply.clock.jitter() / 2.0);
-        let (step, what, seconds) = (task.id.clone(), what.to_owned(), pause.as_secs());
+        let (step, what) = (task.id.clone(), what.to_owned());
+        // Rounded up: nobody waits for no time at all.
+        let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
         (self.apply.tell)(Progress::Retrying { step, what, seconds });
         let until = self.apply.clock.now() + pause;
         while self.apply.clock.now() < until && !self.apply.stop.is_asked() {

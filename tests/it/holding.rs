@@ -246,3 +246,30 @@ fn of_many_applies_at_once_each_job_is_submitted_by_one() {
         finishes(stage);
     });
 }
+
+/// Every process corrects another resource of the same ledger; whoever read an old one would undo
+/// what others wrote.
+#[test]
+fn of_many_processes_that_take_the_lock_at_once_each_gets_it_and_none_undoes_another() {
+    const MANY: usize = 32;
+    let stage = Stage::new(&[]);
+    stage.adopt("HEAD");
+    let all: Vec<String> = stage.resources().into_keys().collect();
+    let (kept, victims) = all.split_first().unwrap();
+    let remove = |at: usize| {
+        let victim = &victims[at % victims.len()];
+        stage.start(&["state", "rm", victim, "--lock-timeout", "300"])
+    };
+    assert!(victims.len() < MANY, "some must ask for the same");
+    let running: Vec<Running> = (0..MANY).map(remove).collect();
+    let ended: Vec<_> = running.into_iter().map(Running::end).collect();
+    for run in &ended {
+        // Where two ask for the same, one of them finds nothing.
+        let second = run.stderr.contains("the ledger has no config");
+        assert!(run.code == 0 || second, "{}", run.stderr);
+    }
+    assert_eq!(ended.iter().filter(|run| run.code == 0).count(), victims.len());
+    assert_eq!(stage.resources().into_keys().collect::<Vec<_>>(), [kept.clone()]);
+    let history = stage.run(&["state", "history", "--limit", "100"]).ok();
+    assert_eq!(history.lines().count(), all.len(), "the first, and one write for each: {history}");
+}

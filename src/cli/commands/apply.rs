@@ -51,10 +51,11 @@ pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exi
     let mut approved = args.approved.clone().filter(|_| asked.file.is_none()).map(|it| (it, None));
     if !args.yes || args.dry_run {
         let plan = preview(&asked, &state, output)?;
-        if args.dry_run || plan.steps.is_empty() {
+        if args.dry_run {
             return Ok(Exit::Done);
         }
-        if !ask(output)? {
+        // Without anything to run the ledger still learns which commit it stands for.
+        if !plan.steps.is_empty() && !ask(output)? {
             output.tell("Nothing was applied.");
             return Ok(Exit::Done);
         }
