@@ -1,9 +1,9 @@
 //! What went wrong, what to do about it, and the exit code: one table for all of it.
 
-use std::error::Error;
 use std::fmt;
 
 use crate::model::catalog::Malformed;
+use crate::model::causes::chain;
 use crate::plan::PlanError;
 use crate::plan::settings::FILE;
 use crate::plan::settings::Mistake;
@@ -135,20 +135,6 @@ impl Failure {
         Self { what, hints: Vec::new(), exit: Exit::Error }
             .hint(format!("the README lists every setting of {FILE}"))
     }
-}
-
-/// The message with every cause behind it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl From<SourceError> for Failure {

@@ -3,6 +3,7 @@
 //! No IO, no clock, no git: everything here is a value or a function of values.
 
 pub mod catalog;
+pub mod causes;
 pub mod columns;
 pub mod day;
 pub mod document;

@@ -26,6 +26,7 @@ use super::store::Put;
 use super::store::Store;
 use super::store::StoreError;
 use super::store::check_key;
+use crate::model::causes::chain;
 
 /// Below this many bytes an object is sent in one request; an upload in pieces has calls of its
 /// own that would have to be resolved.
@@ -304,14 +305,5 @@ fn said(error: &Error) -> String {
     if let Some(status) = error.http_status_code() {
         return format!("{status} {}", short(&message(error))).trim_end().to_owned();
     }
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    short(&text)
+    short(&chain(error))
 }
