@@ -522,3 +522,19 @@ fn a_change_that_was_taken_back_half_done_is_owed() {
     assert_eq!(again, 4, "every day is computed again: {}", stage.log());
     assert_eq!(stage.steps(), [""; 0]);
 }
+
+#[test]
+fn a_refusal_keeps_no_ledger() {
+    let stage = Stage::new(&["staging-sql-changed"]);
+    // An archive-first backfill, and a program that is not there.
+    assert_eq!(stage.apply(&["--base", "HEAD~1"]).code, 6);
+    let archived = ["--base", "HEAD~1", "--archived", "joins/discovery.training.skip_training__0"];
+    stage.settings("", "[env.prod.mode.backfill]\ncommand = ['no-such-program']\n");
+    let refused = stage.apply(&archived);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("nothing was submitted"), "{}", refused.stderr);
+    let kept = stage.kept();
+    let of_ledger =
+        |it: &&String| ["state.json", "history", "journal"].iter().any(|at| it.contains(at));
+    assert_eq!(kept.keys().filter(of_ledger).count(), 0, "{:?}", kept.keys());
+}

@@ -269,7 +269,7 @@ fn of_many_processes_that_take_the_lock_at_once_each_gets_it_and_none_undoes_ano
         assert!(run.code == 0 || second, "{}", run.stderr);
     }
     assert_eq!(ended.iter().filter(|run| run.code == 0).count(), victims.len());
-    assert_eq!(stage.resources().into_keys().collect::<Vec<_>>(), [kept.clone()]);
+    assert_eq!(stage.resources().into_keys().collect::<Vec<_>>(), std::slice::from_ref(kept));
     let history = stage.run(&["state", "history", "--limit", "100"]).ok();
     assert_eq!(history.lines().count(), all.len(), "the first, and one write for each: {history}");
 }

@@ -1,6 +1,8 @@
 //! `apply`: plan again under the lock, run that, and keep what was applied.
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::args::ApplyArgs;
@@ -130,15 +132,13 @@ fn apply(
     approved: Option<(String, Option<Plan>)>,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
-    let mut head = session.head.clone();
     let ledger = match &session.ledger {
         Some(ledger) => ledger.clone(),
         None => {
             let base = checks::first_base(&prepared)?;
             let adopted = adopt::ledger_of(asked.request.clone(), &base.commit.0, state)?;
-            let saved = session.save(state, None, adopted)?;
             output.tell(format!("No ledger yet: {} counts as applied.", base.commit.short()));
-            head.insert(saved).ledger.clone()
+            Arc::new(adopted)
         }
     };
     checks::descends(asked, &prepared, &ledger)?;
@@ -152,6 +152,7 @@ fn apply(
     checks::check_digest(&plan, approved, state)?;
     checks::select(asked, &mut plan)?;
     checks::refusals(asked, &workspace, &plan)?;
+    let head = RefCell::new(session.head.clone());
     let ground = Ground { asked, state, session, watch, workspace: &workspace, ledger, head, top };
     ground.run(&basis, &plan, output)
 }

@@ -1,5 +1,6 @@
 //! An apply from the plan to the receipt: tasks, preflight, journal, engine, ledger.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -49,7 +50,8 @@ pub(super) struct Ground<'a> {
     pub(super) watch: &'a Watch,
     pub(super) workspace: &'a Workspace,
     pub(super) ledger: Arc<Ledger>,
-    pub(super) head: Option<Head>,
+    /// The ledger as it is kept; none until a first one is.
+    pub(super) head: RefCell<Option<Head>>,
     pub(super) top: PathBuf,
 }
 
@@ -100,6 +102,11 @@ impl Ground<'_> {
 
     /// Opens this run's journal with what earlier runs left.
     fn open(&self, plan: &Plan, carried: &Carried) -> Result<Journal<'_>, Failure> {
+        // What a journal says is said of a ledger: the first one is kept before anything runs.
+        if self.head.borrow().is_none() {
+            let first = Ledger::clone(&self.ledger);
+            *self.head.borrow_mut() = Some(self.session.save(self.state, None, first)?);
+        }
         let journal = Journal::of(&self.state.objects, &self.session.run);
         let opened = Event::Opened {
             plan: plan.digest.clone(),
@@ -197,13 +204,14 @@ impl Ground<'_> {
                 applied.path.clone_from(&config.path);
             }
         }
-        let kept = self.head.as_ref().map(|head| &*head.ledger);
+        let before = self.head.borrow();
+        let kept = before.as_ref().map(|head| &*head.ledger);
         if kept == Some(&ledger) || report.lost || report.cut_off.is_some() {
             self.session.journaled.store(report.unfinished, Ordering::SeqCst);
             self.session.folded.store(!report.lost, Ordering::SeqCst);
             return Ok(None);
         }
-        let saved = self.session.supersede(self.state, self.head.as_ref(), ledger)?;
+        let saved = self.session.supersede(self.state, before.as_ref(), ledger)?;
         self.session.journaled.store(report.unfinished, Ordering::SeqCst);
         self.session.folded.store(true, Ordering::SeqCst);
         Ok(Some(saved))
@@ -228,7 +236,8 @@ impl Ground<'_> {
         } else {
             Exit::Done
         };
-        let serial = saved.as_ref().or(self.head.as_ref()).map_or(0, |head| head.ledger.serial);
+        let before = self.head.borrow();
+        let serial = saved.as_ref().or(before.as_ref()).map_or(0, |head| head.ledger.serial);
         let left = match (exit, saved.map(|head| head.ledger).or(Some(self.ledger.clone()))) {
             (Exit::Done, Some(ledger)) if plan.complete && self.asked.file.is_none() => {
                 let options = Options::default();
