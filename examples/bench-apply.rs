@@ -96,6 +96,7 @@ fn tasks() -> Vec<Task> {
         },
         retries: 0,
         pause: Duration::ZERO,
+        same: false,
     };
     (0..STEPS).map(task).collect()
 }

@@ -72,6 +72,8 @@ pub struct Task {
     pub retries: u32,
     /// The pause before the first new attempt; it doubles with each.
     pub pause: Duration,
+    /// Whether the ledger says already what it brings about.
+    pub same: bool,
 }
 
 /// Everything that an apply needs.
@@ -176,6 +178,7 @@ struct Engine<'a> {
 impl Engine<'_> {
     /// One worker: takes steps until none is left.
     fn work(&self) {
+        let _guard = StopOnPanic(self.apply.stop);
         while let Some(at) = self.next() {
             let started = self.apply.clock.now();
             let ended = self.step(at);
@@ -297,8 +300,8 @@ impl Engine<'_> {
             How::Scheduler | How::DoneByHand => return Ended::Done { job: None, before: false },
             How::ByHand(what) => return Ended::ByHand(what.clone()),
         };
-        if self.wait_for_others(task, pieces).is_none() {
-            return Ended::Left;
+        if let Err(ended) = self.wait_for_others(task, pieces) {
+            return ended;
         }
         let (mut last, mut before) = (None, true);
         for (number, piece) in pieces.iter().enumerate() {
@@ -317,7 +320,7 @@ impl Engine<'_> {
 
     /// Waits for jobs of the same step that earlier runs started for something else: two jobs must
     /// not write one table at once. What comes of them is of no account.
-    fn wait_for_others(&self, task: &Task, pieces: &[Piece]) -> Option<()> {
+    fn wait_for_others(&self, task: &Task, pieces: &[Piece]) -> Result<(), Ended> {
         let works: BTreeSet<&str> = pieces.iter().map(|it| it.work.as_str()).collect();
         let others: Vec<(String, Open)> = lock(&self.carried)
             .open
@@ -332,14 +335,20 @@ impl Engine<'_> {
             let context = Context { job_id: &|_| (), stop: self.apply.stop };
             let id = open.job.as_deref().unwrap_or(&open.operation);
             let own = pieces.first().is_some_and(|it| it.own);
-            if self.runner(own).find(&job, id, context) == Found::Ended(Outcome::Left) {
-                return None;
+            let found = self.runner(own).find(&job, id, context);
+            if found == Found::Ended(Outcome::Left) {
+                return Err(Ended::Left);
             }
-            let how = Ending::Failed;
+            let (step, how) = (task.id.clone(), Ending::Failed);
             let what = Some("was for another content or other days".to_owned());
-            self.keep(vec![Event::Ended { work, step: task.id.clone(), how, what }]).ok()?;
+            let ended = Event::Ended { work, step, how, what };
+            self.keep(vec![ended]).map_err(|()| Ended::Left)?;
+            // It runs still, or nobody can tell: somebody must see to it first.
+            if let Found::Ended(Outcome::Failed { what, tail, again: false }) = found {
+                return Err(Again { what, tail }.into_failed(&job));
+            }
         }
-        Some(())
+        Ok(())
     }
 
     fn runner(&self, own: bool) -> &dyn Runner {
@@ -363,6 +372,7 @@ impl Engine<'_> {
                 work: piece.work.clone(),
                 step: task.id.clone(),
                 operation: operation.clone(),
+                same: task.same,
             };
             if self.keep(vec![started]).is_err() || !self.may_start(&mut lock(&self.shared)) {
                 return Ended::Left;
@@ -453,6 +463,17 @@ impl Engine<'_> {
         let unfinished = carried.has_work() || report.cut_off.is_some() || report.lost;
         let begun = carried.begun.clone();
         Report { states: board.states().to_vec(), unfinished, begun, ..report }
+    }
+}
+
+/// A worker that panics must not leave the others waiting for its step.
+struct StopOnPanic<'a>(&'a Stop);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.ask();
+        }
     }
 }
 

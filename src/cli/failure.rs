@@ -11,6 +11,7 @@ use crate::render::visible;
 use crate::source::SourceError;
 use crate::state::StateError;
 use crate::state::head::SaveError;
+use crate::state::journal::JournalError;
 use crate::state::lease::LockError;
 
 /// How a run ended.
@@ -210,6 +211,17 @@ impl From<LockError> for Failure {
                 )),
             LockError::Interrupted => Self::new(&error).ends(Exit::Interrupted),
             LockError::State(error) => error.into(),
+        }
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Sealed => Self::new(&error)
+                .ends(Exit::Locked)
+                .hint("chronon-plan lock show, to see who holds the lock; then run it again"),
+            JournalError::State(error) => error.into(),
         }
     }
 }

@@ -225,7 +225,8 @@ pub(super) fn locked<T>(
     let done = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         scope.spawn(|| keep(&lease, &done, wish.stop));
-        let result = session(state, &run, &lease, wish.mends).map(|session| {
+        let _guard = Finish(&done);
+        session(state, &run, &lease, wish.mends).map(|session| {
             let result = work(&session);
             let mut unfinished = match session.folded.load(Ordering::SeqCst) {
                 true => Vec::new(),
@@ -235,9 +236,7 @@ pub(super) fn locked<T>(
                 unfinished.push(run.clone());
             }
             (result, unfinished)
-        });
-        done.store(true, Ordering::SeqCst);
-        result
+        })
     });
     let (result, unfinished) = match result {
         Ok((result, unfinished)) => (result, unfinished),
@@ -264,6 +263,15 @@ fn session<'a>(
     let ledger = head.as_ref().map(|head| fold::onto(head, &carried));
     let (journaled, folded) = (AtomicBool::new(false), AtomicBool::new(false));
     Ok(Session { run: run.to_owned(), lease, head, ledger, carried, journaled, folded })
+}
+
+/// Ends the renewing, whatever becomes of the work: a lock must not outlive a panic.
+struct Finish<'a>(&'a AtomicBool);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Renews the lease until the work is done; a lock that is lost stops everything.

@@ -81,6 +81,7 @@ impl Maker<'_> {
         let applied = self.ledger.applied.get(&key).filter(|it| !it.begun);
         let applied = applied.map(|it| it.fingerprint);
         let delay = settings.retry_delay.unwrap_or(USUAL_DELAY);
+        let same = desired.is_some() && applied == desired;
         let name = step.id.replace(['/', '#'], ".");
         Task {
             id: step.id.clone(),
@@ -97,13 +98,12 @@ impl Maker<'_> {
                 log: self.logs.join(format!("{name}.log")),
                 secrets: secrets.get(&step.config).cloned().unwrap_or_default(),
                 timeout: Duration::from_secs(u64::from(timeout) * 60),
-                may_be_running: resource == Resource::Stream
-                    && desired.is_some()
-                    && applied == desired,
+                may_be_running: resource == Resource::Stream && same,
             },
             resource: key,
             retries: mode.map_or(0, |mode| settings.retries(mode)),
             pause: Duration::from_secs(delay.into()),
+            same,
         }
     }
 

@@ -16,7 +16,9 @@ use super::journal::Event;
 use super::lease;
 use super::objects::Objects;
 use crate::model::ledger::Ledger;
+use crate::model::name::Address;
 use crate::model::name::CommitId;
+use crate::model::name::Resource;
 
 /// What is known of an env without taking its lock.
 #[derive(Clone, Debug, Default)]
@@ -69,8 +71,17 @@ fn once(objects: &Objects, env: &str) -> Result<Known, StateError> {
     let ledger = head.as_ref().map(|head| onto(head, &carried));
     // A run that ended has its rows in the ledger, and a journal still where work is left.
     let kept = head.as_ref().map(|head| &head.ledger.applied);
-    let now = ledger.iter().filter(|_| !carried.rows.is_empty()).flat_map(|it| &it.applied);
-    let journaled = now.filter(|it| kept.is_some_and(|kept| kept.get(it.0) != Some(it.1))).count();
+    let news: BTreeSet<(Address, Resource)> = carried
+        .rows
+        .iter()
+        .map(|row| row.clone().applied())
+        .filter(|(key, row)| {
+            let known = kept.and_then(|kept| kept.get(key));
+            known.is_none_or(|known| (&known.run, &known.at) != (&row.run, &row.at))
+        })
+        .map(|it| it.0)
+        .collect();
+    let journaled = news.len();
     Ok(Known { head, ledger, lock, journaled, carried })
 }
 

@@ -58,6 +58,9 @@ pub enum Event {
         step: String,
         /// Names the submission: a runner that knows it never submits twice under one name.
         operation: String,
+        /// Whether it brings about what is applied already: then it cannot make it anything else.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        same: bool,
     },
     /// The job's name on the cluster is known.
     Submitted {
@@ -159,6 +162,12 @@ impl Carried {
     pub fn add(&mut self, event: Event) {
         match event {
             Event::Opened { commit, as_of, carried, plan: _ } => {
+                if commit.is_some() {
+                    // An apply has looked at all that earlier runs left: what it did not carry on
+                    // no longer holds.
+                    self.done.clear();
+                    self.open.clear();
+                }
                 self.done.extend(carried.done);
                 self.open.extend(carried.open);
                 self.begun.extend(carried.begun);
@@ -166,13 +175,18 @@ impl Carried {
                 self.commit = commit.or_else(|| self.commit.take());
                 self.as_of = as_of.or(self.as_of);
             }
-            Event::Started { work, step, operation } => {
-                self.begun.insert(step.clone());
+            Event::Started { work, step, operation, same } => {
+                if !same {
+                    self.begun.insert(step.clone());
+                }
                 self.open.insert(work, Open { step, operation, job: None });
             }
             Event::Submitted { work, job } => {
-                if let Some(open) = self.open.get_mut(&work) {
-                    open.job = Some(job);
+                let Some(open) = self.open.get_mut(&work) else { return };
+                open.job = Some(job);
+                // To deploy a stream is to stop the one that ran, whatever comes of it.
+                if resource_of(&open.step).is_some_and(|it| it.1 == Resource::Stream) {
+                    self.begun.insert(open.step.clone());
                 }
             }
             Event::Ended { work, step, how, what: _ } => {
@@ -353,5 +367,56 @@ impl<'a> Journal<'a> {
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(step: &str, same: bool) -> Event {
+        let (work, step) = (format!("work of {step}"), step.to_owned());
+        Event::Started { work, step, operation: "o".to_owned(), same }
+    }
+
+    fn opened(commit: Option<&str>, carried: Carried) -> Event {
+        let commit = commit.map(str::to_owned);
+        Event::Opened { plan: String::new(), commit, as_of: None, carried }
+    }
+
+    fn ended(step: &str) -> Event {
+        let (work, step) = (format!("work of {step}"), step.to_owned());
+        Event::Ended { work, step, how: Ending::Done, what: None }
+    }
+
+    fn after(events: Vec<Event>) -> Carried {
+        let mut carried = Carried::default();
+        events.into_iter().for_each(|event| carried.add(event));
+        carried
+    }
+
+    #[test]
+    fn what_an_apply_did_not_carry_on_no_longer_holds_but_a_correction_says_nothing_of_it() {
+        let step = "joins/a.b__1#backfill";
+        let before = || vec![started(step, false), ended(step)];
+        let next = |commit| after([before(), vec![opened(commit, Carried::default())]].concat());
+        assert_eq!(next(Some("c")).done.len(), 0);
+        assert_eq!(next(None).done.len(), 1);
+        // The table may be anything all the same.
+        assert!(next(Some("c")).begun.contains(step));
+    }
+
+    #[test]
+    fn a_job_for_what_is_applied_already_makes_it_nothing_else_but_a_stream_is_stopped_first() {
+        let begun = |step: &str, same: bool, submitted: bool| {
+            let work = format!("work of {step}");
+            let job = Event::Submitted { work, job: "j".to_owned() };
+            let events = [started(step, same)].into_iter().chain(submitted.then_some(job));
+            !after(events.collect()).begun.is_empty()
+        };
+        let (table, stream) = ("joins/a.b__1#backfill", "group_bys/a.b__1#streaming");
+        assert!(begun(table, false, false) && begun(stream, false, false));
+        assert!(!begun(table, true, true) && !begun(stream, true, false));
+        assert!(begun(stream, true, true));
     }
 }

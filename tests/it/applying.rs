@@ -538,3 +538,28 @@ fn a_refusal_keeps_no_ledger() {
         |it: &&String| ["state.json", "history", "journal"].iter().any(|at| it.contains(at));
     assert_eq!(kept.keys().filter(of_ledger).count(), 0, "{:?}", kept.keys());
 }
+
+/// A job of other days writes the same table: nobody starts a second one beside it.
+#[test]
+fn beside_a_job_of_which_nobody_can_tell_no_other_is_started() {
+    let stage = adopted(&["new-join"]);
+    let step = "discovery.digest.weekly_digest__0#backfill";
+    stage.knob(&format!("hold.{step}"), "");
+    let day = |day: &'static str| ["apply", "--yes", "--as-of", day];
+    let running = stage.start(&day("2026-11-20"));
+    until("the backfill runs", || !stage.submissions().is_empty());
+    running.kill();
+    let file = stage.path("settings.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let blind = text.lines().map(|line| match line.starts_with("find = ") {
+        true => "find = ['false']\n".to_owned(),
+        false => format!("{line}\n"),
+    });
+    std::fs::write(&file, blind.collect::<String>()).unwrap();
+    // The client that was left behind ends; what became of the job, nobody says.
+    stage.unset(&format!("hold.{step}"));
+    let run = stage.run(&day("2026-11-22"));
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    assert!(run.stderr.contains("`find` of the settings did not say"), "{}", run.stderr);
+    assert_eq!(stage.submissions().len(), 1);
+}

@@ -117,7 +117,7 @@ fn work(run: &str) -> String {
 
 pub(crate) fn started(run: &str) -> Event {
     let (work, operation) = (work(run), format!("operation of {run}"));
-    Event::Started { work, step: "step".to_owned(), operation }
+    Event::Started { work, step: "step".to_owned(), operation, same: false }
 }
 
 fn ended(work: String) -> Event {

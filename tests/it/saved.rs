@@ -190,3 +190,13 @@ fn a_file_that_is_no_plan_is_refused() {
     }
     assert_eq!(saved.stage.submissions(), []);
 }
+
+#[test]
+fn what_a_saved_plan_forces_is_run_though_nothing_asks_for_it() {
+    let saved = Saved::new(&["new-join"]);
+    saved.stage.apply(&[]).ok();
+    let before = saved.stage.submissions().len();
+    saved.save(&["--base", "HEAD~1", "--force", &format!("joins/{DIGEST}")]);
+    saved.apply(&[]).ok();
+    assert_eq!(saved.stage.submissions().len(), before + 1);
+}

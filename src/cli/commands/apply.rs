@@ -24,6 +24,7 @@ use super::checks;
 use super::checks::Asked;
 use super::ground::Ground;
 use crate::plan::Options;
+use crate::plan::contract::Cause;
 use crate::plan::contract::Plan;
 
 pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exit, Failure> {
@@ -37,7 +38,7 @@ pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exi
             ..super::request(&args.repo)
         },
         as_of: file.as_ref().map(|it| it.as_of).or(args.as_of),
-        options: Options { targets: args.target.clone(), force: args.force.clone() },
+        options: Options { targets: args.target.clone(), force: forced(args, file.as_ref()) },
         file,
     };
     let prepared = Prepared::of(&asked.request)?;
@@ -101,8 +102,7 @@ fn preview(asked: &Asked<'_>, state: &State, output: &mut Output) -> Result<Plan
     };
     debug_assert_eq!(serial.is_some(), ledger.is_some());
     let basis = Basis::of(&workspace, ledger, state.location.clone(), &asked.options)?;
-    let as_of = asked.day(&known.carried, &workspace.pair.head.commit);
-    let mut plan = basis.plan(as_of)?;
+    let mut plan = asked.plan(&basis, &known.carried, &workspace.pair.head.commit)?;
     checks::select(asked, &mut plan)?;
     super::tell_notes(&workspace, output);
     let text = super::rendered(&plan, super::super::args::Format::Text, output.style(None))?;
@@ -113,6 +113,14 @@ fn preview(asked: &Asked<'_>, state: &State, output: &mut Output) -> Result<Plan
     }
     checks::refusals(asked, &workspace, &plan)?;
     Ok(plan)
+}
+
+/// The steps that run although nothing asks for them: those of the arguments, and those of a saved
+/// plan.
+fn forced(args: &ApplyArgs, file: Option<&Plan>) -> Vec<String> {
+    let steps = file.into_iter().flat_map(|plan| &plan.steps);
+    let saved = steps.filter(|step| step.cause == Cause::Forced).map(|step| step.id.clone());
+    args.force.iter().cloned().chain(saved).collect()
 }
 
 fn ask(output: &mut Output) -> Result<bool, Failure> {
@@ -147,8 +155,7 @@ fn apply(
     let ledger = basis::upgraded(&workspace, ledger)?;
     let basis =
         Basis::of(&workspace, Some(ledger.clone()), state.location.clone(), &asked.options)?;
-    let as_of = asked.day(&session.carried, &workspace.pair.head.commit);
-    let mut plan = basis.plan(as_of)?;
+    let mut plan = asked.plan(&basis, &session.carried, &workspace.pair.head.commit)?;
     checks::check_digest(&plan, approved, state)?;
     checks::select(asked, &mut plan)?;
     checks::refusals(asked, &workspace, &plan)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use super::super::args::ApplyArgs;
+use super::super::basis::Basis;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::state::State;
@@ -34,12 +35,28 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The day of the plan: the one that was asked for, that of a run of the same commit that was
-    /// cut off, so that its work counts even after midnight, or today.
-    pub(super) fn day(&self, carried: &Carried, head: &CommitId) -> Day {
-        let begun = !carried.done.is_empty() || !carried.open.is_empty();
-        let resumed = carried.as_of.filter(|_| begun && carried.commit.as_ref() == Some(&head.0));
-        self.as_of.or(resumed).unwrap_or_else(super::plan::today)
+    /// Plans for the day that was asked for; for that of a run of the same commit that was cut off,
+    /// where the plan goes on with its work, so that this counts even after midnight; or for today.
+    pub(super) fn plan(
+        &self,
+        basis: &Basis<'_>,
+        carried: &Carried,
+        head: &CommitId,
+    ) -> Result<Plan, Failure> {
+        if let Some(day) = self.as_of {
+            return basis.plan(day);
+        }
+        let open = carried.open.values().map(|it| &it.step);
+        let begun: BTreeSet<&String> =
+            carried.done.values().map(|it| &it.step).chain(open).collect();
+        let resumed = carried.as_of.filter(|_| carried.commit.as_ref() == Some(&head.0));
+        if let Some(day) = resumed.filter(|_| !begun.is_empty()) {
+            let plan = basis.plan(day)?;
+            if plan.steps.iter().any(|step| begun.contains(&step.id)) {
+                return Ok(plan);
+            }
+        }
+        basis.plan(super::plan::today())
     }
 }
 
@@ -208,12 +225,17 @@ pub(super) fn select(asked: &Asked<'_>, live: &mut Plan) -> Result<(), Failure> 
             Some(planned) if !runs_alike(planned, step) => {
                 stale.push(format!("{}: it would run differently now", step.id));
             }
-            Some(_) => stale.extend(
-                step.after
-                    .iter()
-                    .filter(|it| !wanted.contains_key(it.as_str()))
-                    .map(|it| format!("{}: it waits for {it} now, which the plan lacks", step.id)),
-            ),
+            Some(_) => {
+                let siblings = live.steps.iter().filter(|it| {
+                    it.config == step.config && it.resource == step.resource && it.id != step.id
+                });
+                let needed = step.after.iter().chain(siblings.map(|it| &it.id));
+                let lacking = needed.filter(|it| !wanted.contains_key(it.as_str()));
+                stale.extend(
+                    lacking
+                        .map(|it| format!("{}: it needs {it} now, which the plan lacks", step.id)),
+                );
+            }
             None => {}
         }
     }

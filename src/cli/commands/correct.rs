@@ -90,10 +90,11 @@ fn change(
         let Some(ledger) = make(&state, session)? else { return Ok(None) };
         let before = session.ledger.clone();
         let passed_on = pass_on(doing, &state, session, &ledger)?;
+        // Before the ledger names what it supersedes: an answer may get lost.
+        session.journaled.store(passed_on, Ordering::SeqCst);
         let saved = session.supersede(&state, session.head.as_ref(), ledger)?;
         // What journals held is in it, or was passed on, or was meant to go.
         session.folded.store(true, Ordering::SeqCst);
-        session.journaled.store(passed_on, Ordering::SeqCst);
         Ok(Some(changed(&state, before.as_deref(), &saved)))
     })?;
     if let Some(changed) = &changed {
@@ -125,11 +126,12 @@ fn pass_on(
         Carried { rows: Vec::new(), commit: None, as_of: None, ..session.carried.clone() };
     carried.done.retain(|_, done| is_kept(&done.step));
     carried.open.retain(|_, open| doing != RM || is_kept(&open.step));
+    carried.begun.retain(|step| is_kept(step));
     if !carried.has_work() {
         return Ok(false);
     }
     let opened = Event::Opened { plan: doing.to_owned(), commit: None, as_of: None, carried };
-    Journal::of(&state.objects, &session.run).add(vec![opened]).map_err(Failure::new)?;
+    Journal::of(&state.objects, &session.run).add(vec![opened])?;
     Ok(true)
 }
 

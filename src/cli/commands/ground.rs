@@ -114,7 +114,7 @@ impl Ground<'_> {
             as_of: Some(plan.as_of),
             carried: Carried { commit: None, as_of: None, ..carried.clone() },
         };
-        journal.add(vec![opened]).map_err(Failure::new)?;
+        journal.add(vec![opened])?;
         self.session.journaled.store(true, Ordering::SeqCst);
         self.session.folded.store(true, Ordering::SeqCst);
         Ok(journal)
