@@ -144,15 +144,13 @@ enum Ended {
 /// What workers share.
 struct Shared {
     board: Board,
-    jobs: BTreeMap<usize, Option<String>>,
     report: Report,
 }
 
 /// Runs the steps.
 pub fn run(apply: &Apply<'_>) -> Report {
     let steps = apply.tasks.iter().map(|task| (task.id.as_str(), task.after.as_slice()));
-    let shared =
-        Shared { board: Board::of(steps), jobs: BTreeMap::new(), report: Report::default() };
+    let shared = Shared { board: Board::of(steps), report: Report::default() };
     let engine = Engine {
         apply,
         shared: Mutex::new(shared),
@@ -254,8 +252,7 @@ impl Engine<'_> {
     /// Notes that a step is done, and its resource where this was the last of it.
     fn complete(&self, at: usize, job: Option<String>) -> Result<(), ()> {
         let resource = &self.apply.tasks[at].resource;
-        let mut shared = lock(&self.shared);
-        shared.jobs.insert(at, job.clone());
+        let shared = lock(&self.shared);
         let others = self.apply.tasks.iter().enumerate();
         let mut rest = others.filter(|it| it.0 != at && it.1.resource == *resource);
         let last = rest.all(|it| shared.board.states()[it.0] == State::Done);
@@ -457,7 +454,7 @@ impl Engine<'_> {
     }
 
     fn report(self) -> Report {
-        let Shared { board, report, .. } =
+        let Shared { board, report } =
             self.shared.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let carried = lock(&self.carried);
         let unfinished = carried.has_work() || report.cut_off.is_some() || report.lost;

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use sha2::Digest;
 use sha2::Sha256;
 
+use crate::model::name::hex_of;
+
 /// The machine, as the command line hands it on; jobs get this environment and no other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
@@ -37,8 +39,7 @@ impl Machine {
     /// The lock file of a job: as long as any process of it lives, the file is locked.
     pub fn lock(&self, operation: &str) -> PathBuf {
         let digest = Sha256::digest(operation.as_bytes());
-        let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        self.locks.join(format!("{name}.lock"))
+        self.locks.join(format!("{}.lock", hex_of(&digest[..16])))
     }
 }
 

@@ -147,14 +147,6 @@ pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
     }
 }
 
-/// Whether processes of a job are still there.
-///
-/// # Errors
-/// Where its lock file is there but cannot be asked.
-pub fn still_running(path: &Path) -> io::Result<bool> {
-    Ok(path.exists() && lock(path)?.is_none())
-}
-
 /// What became of waiting for a job's processes.
 #[derive(Debug)]
 pub enum Waited {

@@ -11,6 +11,7 @@ use sha2::Sha256;
 
 use crate::model::day::Day;
 use crate::model::ledger::Fingerprint;
+use crate::model::name::hex_of;
 use crate::plan::contract::Step;
 
 /// What one job does.
@@ -98,7 +99,7 @@ pub fn name(parts: &[&str]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex_of(&hash.finalize()[..16])
 }
 
 #[cfg(test)]

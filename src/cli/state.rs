@@ -12,6 +12,7 @@ use super::workspace::Prepared;
 use crate::apply::runner::Stop;
 use crate::model::ledger::Ledger;
 use crate::model::name::CommitId;
+use crate::model::name::hex_of;
 use crate::state;
 use crate::state::StateError;
 use crate::state::clock::Clock;
@@ -76,7 +77,7 @@ pub(super) fn nonce() -> String {
         bytes.copy_from_slice(&now);
         bytes[0] ^= u8::try_from(std::process::id() & 0xff).unwrap_or_default();
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex_of(&bytes)
 }
 
 /// Now, in UTC, as RFC 3339, to the second.

@@ -218,6 +218,13 @@ impl FromStr for BlobId {
     }
 }
 
+/// Bytes as hex, two digits each.
+pub fn hex_of(bytes: &[u8]) -> String {
+    let mut text = vec![0; 2 * bytes.len()];
+    hex(bytes, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
 /// Writes bytes as hex, two digits each: a ledger holds hundreds of thousands.
 pub(super) fn hex(bytes: &[u8], text: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -16,6 +16,7 @@ use super::contract::Plan;
 use super::contract::Step;
 use crate::diff::FieldChange;
 use crate::model::name::Resource;
+use crate::model::name::hex_of;
 
 pub(super) fn digest(inputs: &Inputs<'_>, plan: &Plan) -> String {
     let steps: Vec<Value> = plan.steps.iter().map(|step| covered(inputs, plan, step)).collect();
@@ -32,8 +33,7 @@ pub(super) fn digest(inputs: &Inputs<'_>, plan: &Plan) -> String {
         "orphans": orphans,
     });
     let hash = Sha256::digest(all.to_string());
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", hex_of(&hash))
 }
 
 fn covered(inputs: &Inputs<'_>, plan: &Plan, step: &Step) -> Value {

@@ -148,11 +148,6 @@ pub struct Carried {
 }
 
 impl Carried {
-    /// Whether there is nothing to carry on.
-    pub fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.open.is_empty() && self.rows.is_empty()
-    }
-
     /// Whether there is work that the ledger cannot say: begun, or done of what is not applied.
     pub fn has_work(&self) -> bool {
         !self.done.is_empty() || !self.open.is_empty()

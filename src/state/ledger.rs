@@ -20,6 +20,7 @@ use crate::model::name::Address;
 use crate::model::name::BlobId;
 use crate::model::name::CommitId;
 use crate::model::name::Resource;
+use crate::model::name::hex_of;
 use crate::model::name::text;
 
 /// The version of this form.
@@ -237,8 +238,7 @@ pub fn read(bytes: &[u8]) -> Result<(Ledger, String), BadLedger> {
 /// `sha256:` and a hash of a ledger's bytes.
 pub fn digest(bytes: &[u8]) -> String {
     let hash = Sha256::digest(bytes);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", hex_of(&hash))
 }
 
 /// Whether the bytes are of a form that this program does not know; its fields may be anything.

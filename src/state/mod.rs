@@ -63,14 +63,6 @@ pub enum StateError {
         /// Whether a newer version of this program wrote it.
         newer: bool,
     },
-    /// The caller asked to stop waiting.
-    #[error("stopped waiting for {place}")]
-    Cancelled {
-        /// The object, with the store it is in.
-        place: String,
-        /// Whether a write may have happened, or may happen still.
-        unclear: bool,
-    },
 }
 
 impl StateError {
@@ -83,11 +75,10 @@ impl StateError {
                 "`chronon-plan state history` lists earlier ledgers, `state rollback` restores one"
             }
             Self::Bad { .. } => "put back what was there: nothing but chronon-plan may write there",
-            Self::NoAnswer { unclear: true, .. } | Self::Cancelled { unclear: true, .. } => {
+            Self::NoAnswer { unclear: true, .. } => {
                 "run it again: what was written is found, and what was not is written"
             }
             Self::NoAnswer { .. } => "check the network, then run it again: nothing was written",
-            Self::Cancelled { .. } => "run it again: nothing was written",
         }
     }
 }

@@ -35,15 +35,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// How often somebody who waits looks whether to go on.
 const LOOK: Duration = Duration::from_millis(50);
 
-type Cancel = Arc<dyn Fn() -> bool + Send + Sync>;
-
 /// The objects of one store, for any number of threads; a clone is the same store.
 #[derive(Clone)]
 pub struct Objects {
     store: Arc<dyn Store>,
     clock: Clock,
     deadline: Duration,
-    cancel: Option<Cancel>,
     turns: Arc<Mutex<HashMap<String, Turn>>>,
 }
 
@@ -70,7 +67,7 @@ impl Objects {
     /// The objects of a store; each call is tried for a minute.
     pub fn new(store: Box<dyn Store>, clock: Clock) -> Self {
         let turns = Arc::new(Mutex::new(HashMap::new()));
-        Self { store: Arc::from(store), clock, deadline: DEADLINE, cancel: None, turns }
+        Self { store: Arc::from(store), clock, deadline: DEADLINE, turns }
     }
 
     /// The same objects, each call tried for this long: no attempt begins later, and the last one
@@ -78,13 +75,6 @@ impl Objects {
     #[must_use]
     pub fn within(&self, deadline: Duration) -> Self {
         Self { deadline, ..self.clone() }
-    }
-
-    /// The same objects, for a caller that stops waiting once `cancel` says so. An attempt that
-    /// has begun is not broken off.
-    #[must_use]
-    pub fn until(&self, cancel: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self { cancel: Some(Arc::new(cancel)), ..self.clone() }
     }
 
     /// The clock that they wait by.
@@ -212,7 +202,7 @@ impl Attempts<'_> {
         self.sleep(time, why)
     }
 
-    /// Waits, unless the time is over before that or the caller wants no more of it.
+    /// Waits, unless the time is over before that.
     fn sleep(&self, time: Duration, why: &str) -> Result<(), StateError> {
         let clock = &self.objects.clock;
         let end = clock.now() + time;
@@ -224,16 +214,10 @@ impl Attempts<'_> {
                 unclear: self.unclear,
             });
         }
-        loop {
-            if self.objects.cancel.as_ref().is_some_and(|cancel| cancel()) {
-                return Err(StateError::Cancelled { place: self.place(), unclear: self.unclear });
-            }
-            let left = end.saturating_sub(clock.now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            clock.sleep(if self.objects.cancel.is_some() { left.min(LOOK) } else { left });
+        while let Some(left) = end.checked_sub(clock.now()).filter(|left| !left.is_zero()) {
+            clock.sleep(left);
         }
+        Ok(())
     }
 
     fn place(&self) -> String {

@@ -31,13 +31,16 @@ fn what_is_written_is_what_the_schemas_say() {
         assert_eq!(wrong("progress", &event), [""; 0], "{line}");
     }
     let config = "joins/discovery.digest.weekly_digest__0";
-    let rows: [(&str, &[&str]); 7] = [
+    // Also where there is nothing to do.
+    let rows: [(&str, &[&str]); 9] = [
         ("lock", &["lock", "show"]),
         ("state-list", &["state", "list"]),
         ("state-list", &["state", "show", config]),
         ("state-history", &["state", "history"]),
         ("state-change", &["state", "rm", config]),
         ("state-change", &["state", "rollback", "1"]),
+        ("state-change", &["state", "adopt", "--commit", "HEAD~2"]),
+        ("lock", &["lock", "release", "whichever"]),
         ("ledger", &["state", "pull"]),
     ];
     for (schema, args) in rows {

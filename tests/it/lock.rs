@@ -442,7 +442,6 @@ fn two_runs_in_every_order() {
 }
 
 #[test]
-#[ignore = "takes a minute"]
 fn two_runs_that_renew_twice_in_every_order() {
     let explored = explore(&rules(), &renewing, &check);
     clean(&explored, 20_000, &MET);

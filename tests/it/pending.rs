@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::scenarios::repository;
 use crate::support::Repo;
 use crate::support::project;
 use crate::support::run;
@@ -22,21 +23,9 @@ struct Case {
 
 impl Case {
     fn of(fixture: &Path, change: &Path) -> Self {
-        let repo = Repo::new();
-        for root in ["compiled", "compiled_canary", "production"] {
-            repo.copy(&fixture.join("base").join(root), root);
-        }
-        repo.commit("base");
-        repo.git(&["tag", "base"]);
-        for root in ["compiled", "compiled_canary", "production"] {
-            repo.copy(&change.join(root), root);
-        }
-        let removed = fs::read_to_string(change.join("removed.json")).unwrap();
-        for path in serde_json::from_str::<Vec<String>>(&removed).unwrap() {
-            repo.remove(&path);
-        }
-        repo.commit("change");
-        repo.git(&["tag", "change"]);
+        let repo = repository(&fixture.join("base"), change);
+        repo.git(&["tag", "base", "main"]);
+        repo.git(&["tag", "merged"]);
         repo.write("README.md", "later");
         repo.commit("later");
         let outside = tempfile::tempdir().unwrap();
@@ -103,13 +92,13 @@ fn histories(plan: &Value) -> BTreeSet<String> {
 fn every_change_of_the_fixtures_is_owed_until_it_is_applied() {
     for case in cases() {
         let name = &case.name;
-        let now = case.plan("base", "change", &[]);
-        let unledgered = case.plan("base", "change", &["--no-state"]);
+        let now = case.plan("base", "merged", &[]);
+        let unledgered = case.plan("base", "merged", &["--no-state"]);
         assert_eq!(now["digest"], unledgered["digest"], "{name}: the ledger says what base says");
         assert_eq!(steps(&now, &[]), steps(&unledgered, &[]), "{name}");
         assert_eq!(orphans(&now), orphans(&unledgered), "{name}");
 
-        let late = case.plan("change", "HEAD", &[]);
+        let late = case.plan("merged", "HEAD", &[]);
         let without = ["scope", "because"];
         assert_eq!(steps(&late, &without), steps(&now, &without), "{name}");
         assert!(
@@ -118,10 +107,10 @@ fn every_change_of_the_fixtures_is_owed_until_it_is_applied() {
         );
         assert_eq!(orphans(&late), orphans(&now), "{name}");
         assert_eq!(histories(&late), histories(&now), "{name}");
-        assert!(case.plan("change", "HEAD", &["--no-state"])["steps"] == Value::Array(Vec::new()));
+        assert!(case.plan("merged", "HEAD", &["--no-state"])["steps"] == Value::Array(Vec::new()));
 
         case.run(&["state", "adopt", "--commit", "HEAD", "--force"]);
-        let after = case.plan("change", "HEAD", &[]);
+        let after = case.plan("merged", "HEAD", &[]);
         assert!(after["steps"].as_array().unwrap().is_empty(), "{name}: {}", after["steps"]);
     }
 }
@@ -130,7 +119,7 @@ fn every_change_of_the_fixtures_is_owed_until_it_is_applied() {
 fn the_reasons_of_what_is_owed_are_the_fields_that_differ_from_what_was_applied() {
     let fixture = project().join("fixtures/zipline");
     let case = Case::of(&fixture, &fixture.join("changes/staging-sql-changed"));
-    let late = case.plan("change", "HEAD", &[]);
+    let late = case.plan("merged", "HEAD", &[]);
     let because = |id: &str| {
         let steps = late["steps"].as_array().unwrap();
         steps.iter().find(|it| it["id"] == id).unwrap()["because"].clone()
@@ -139,7 +128,7 @@ fn the_reasons_of_what_is_owed_are_the_fields_that_differ_from_what_was_applied(
     assert_eq!(changed[0]["field"], "query", "{changed}");
     let reader = because("staging_queries/catalog.plays.track_daily__0#backfill");
     assert_eq!(reader[0]["upstream"], "staging_queries/catalog.plays.clean_plays__0");
-    let text = case.run(&["plan", "--base", "change", "--as-of", "2026-11-22"]);
+    let text = case.run(&["plan", "--base", "merged", "--as-of", "2026-11-22"]);
     assert!(text.contains("query: it decides what the rows are"), "{text}");
 }
 
@@ -148,8 +137,8 @@ fn a_reader_is_owed_although_what_it_reads_has_been_applied() {
     let fixture = project().join("fixtures/zipline");
     let case = Case::of(&fixture, &fixture.join("changes/staging-sql-changed"));
     let upstream = "staging_queries/catalog.plays.clean_plays__0";
-    case.run(&["state", "adopt", "--commit", "change", "--target", upstream, "--force"]);
-    let late = case.plan("change", "HEAD", &[]);
+    case.run(&["state", "adopt", "--commit", "merged", "--target", upstream, "--force"]);
+    let late = case.plan("merged", "HEAD", &[]);
     let steps = late["steps"].as_array().unwrap();
     assert!(!steps.iter().any(|it| it["config"] == upstream));
     let reader =
@@ -161,7 +150,7 @@ fn a_reader_is_owed_although_what_it_reads_has_been_applied() {
 fn what_was_removed_is_left_behind_until_the_ledger_forgets_it() {
     let fixture = project().join("fixtures/zipline");
     let case = Case::of(&fixture, &fixture.join("changes/delete-group-by"));
-    let late = case.plan("change", "HEAD", &[]);
+    let late = case.plan("merged", "HEAD", &[]);
     let left: BTreeSet<String> = late["orphans"]
         .as_array()
         .unwrap()
@@ -172,5 +161,5 @@ fn what_was_removed_is_left_behind_until_the_ledger_forgets_it() {
     for config in &left {
         case.run(&["state", "rm", config]);
     }
-    assert_eq!(case.plan("change", "HEAD", &[])["orphans"], Value::Array(Vec::new()));
+    assert_eq!(case.plan("merged", "HEAD", &[])["orphans"], Value::Array(Vec::new()));
 }

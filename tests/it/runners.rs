@@ -13,7 +13,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use chronon_plan::apply::machine::Machine;
-use chronon_plan::apply::process;
 use chronon_plan::apply::runner::Context;
 use chronon_plan::apply::runner::Found;
 use chronon_plan::apply::runner::Job;
@@ -31,6 +30,7 @@ use crate::support::gcs::Gcs;
 use crate::support::project;
 use crate::support::standin::StandIns;
 use crate::support::standin::zipline;
+use crate::support::still_running;
 
 const PLAYS: &str = "compiled/group_bys/listening/plays.listener_plays__1";
 const RADIO: &str = "compiled/joins/discovery/radio.radio_rank__3";
@@ -343,7 +343,7 @@ fn a_job_that_takes_too_long_is_left_to_people() {
     assert!(before.elapsed() < Duration::from_secs(25), "{:?}", before.elapsed());
     let (what, again) = failure(&outcome);
     assert!(what.contains("took longer than 12 s") && what.contains(&ids[0]) && !again, "{what}");
-    assert!(!process::still_running(&place.lock(&job)).unwrap(), "nothing of it is left");
+    assert!(!still_running(&place.lock(&job)), "nothing of it is left");
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn a_stop_leaves_a_job_whose_id_is_kept() {
     assert_eq!(outcome, Outcome::Left);
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(ids.lock().unwrap().len(), 1);
-    assert!(!process::still_running(&place.lock(&job)).unwrap());
+    assert!(!still_running(&place.lock(&job)));
 }
 
 impl Place {
@@ -483,12 +483,12 @@ fn a_killed_run_is_carried_on_and_its_job_not_submitted_twice() {
     parent.kill().unwrap();
     parent.wait().unwrap();
     // Its children do not know, and hold the job's lock.
-    assert!(process::still_running(&place.lock(&job)).unwrap());
+    assert!(still_running(&place.lock(&job)));
     let id = fs::read_to_string(place.path("id")).unwrap();
     let context = Context { job_id: &|_| (), stop: &Stop::default() };
     let found = place.runner().find(&job, &id, context);
     assert_eq!(found, Found::Ended(Outcome::Done));
-    assert!(!process::still_running(&place.lock(&job)).unwrap());
+    assert!(!still_running(&place.lock(&job)));
     let javas = place.stand_ins.calls("java");
     assert_eq!(javas.len(), 1);
     assert!(javas[0].contains(&format!("--job-id={id}")));

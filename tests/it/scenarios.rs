@@ -17,7 +17,7 @@ use crate::support::project;
 use crate::support::run;
 
 /// A repository whose branch `main` holds the base and whose HEAD holds the change.
-fn repository(base: &Path, change: &Path) -> Repo {
+pub(crate) fn repository(base: &Path, change: &Path) -> Repo {
     let repo = Repo::new();
     for root in ["compiled", "compiled_canary", "production"] {
         repo.copy(&base.join(root), root);

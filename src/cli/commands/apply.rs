@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::args::ApplyArgs;
+use super::super::args::Format;
 use super::super::args::ProgressFormat;
 use super::super::basis;
 use super::super::basis::Basis;
@@ -87,7 +88,6 @@ pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exi
 fn preview(asked: &Asked<'_>, state: &State, output: &mut Output) -> Result<Plan, Failure> {
     let known = state.known()?;
     let prepared = Prepared::of(&asked.request)?;
-    let serial = known.head.as_ref().map(|head| head.ledger.serial);
     let (workspace, ledger) = match known.ledger.clone() {
         Some(ledger) => {
             checks::descends(asked, &prepared, &ledger)?;
@@ -100,17 +100,15 @@ fn preview(asked: &Asked<'_>, state: &State, output: &mut Output) -> Result<Plan
             (prepared.read(&base)?, None)
         }
     };
-    debug_assert_eq!(serial.is_some(), ledger.is_some());
     let basis = Basis::of(&workspace, ledger, state.location.clone(), &asked.options)?;
     let mut plan = asked.plan(&basis, &known.carried, &workspace.pair.head.commit)?;
     checks::select(asked, &mut plan)?;
     super::tell_notes(&workspace, output);
-    let text = super::rendered(&plan, super::super::args::Format::Text, output.style(None))?;
-    if asked.args.format == ProgressFormat::Text {
-        output.answer(None, &text)?;
-    } else {
-        output.answer(None, &super::json(&plan)?)?;
-    }
+    let format = match asked.args.format {
+        ProgressFormat::Text => Format::Text,
+        ProgressFormat::Json => Format::Json,
+    };
+    output.answer(None, &super::rendered(&plan, format, output.style(None))?)?;
     checks::refusals(asked, &workspace, &plan)?;
     Ok(plan)
 }

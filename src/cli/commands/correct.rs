@@ -69,13 +69,13 @@ pub(super) struct ResourceChange {
 /// What `state rm` is called where others are told who holds the lock.
 const RM: &str = "state rm";
 
-/// Does something to the ledger under the lock.
+/// Does something to the ledger under the lock, and says what; gives whether that wrote anything.
 fn change(
     (doing, mends): (&str, bool),
     common: &StateCommon,
     output: &mut Output,
     make: impl FnOnce(&State, &Session<'_>) -> Result<Option<Ledger>, Failure>,
-) -> Result<(State, Option<Changed>), Failure> {
+) -> Result<bool, Failure> {
     let state = super::lock::open(common)?;
     let watch = Watch::start()?;
     let wish = Wish {
@@ -86,8 +86,11 @@ fn change(
         tell: &|text| Output::aside(&text),
         mends,
     };
-    let changed = state::locked(&state, &wish, |session| {
-        let Some(ledger) = make(&state, session)? else { return Ok(None) };
+    let (written, changed) = state::locked(&state, &wish, |session| {
+        let Some(ledger) = make(&state, session)? else {
+            let kept = session.head.as_ref().ok_or_else(|| super::state::no_ledger(&state))?;
+            return Ok((false, changed(&state, Some(&kept.ledger), kept)));
+        };
         let before = session.ledger.clone();
         let passed_on = pass_on(doing, &state, session, &ledger)?;
         // Before the ledger names what it supersedes: an answer may get lost.
@@ -95,16 +98,14 @@ fn change(
         let saved = session.supersede(&state, session.head.as_ref(), ledger)?;
         // What journals held is in it, or was passed on, or was meant to go.
         session.folded.store(true, Ordering::SeqCst);
-        Ok(Some(changed(&state, before.as_deref(), &saved)))
+        Ok((true, changed(&state, before.as_deref(), &saved)))
     })?;
-    if let Some(changed) = &changed {
-        let text = match common.format {
-            StateFormat::Json => super::json(changed)?,
-            StateFormat::Text => told(changed),
-        };
-        output.answer(None, &text)?;
+    match common.format {
+        StateFormat::Json => output.answer(None, &super::json(&changed)?)?,
+        StateFormat::Text if written => output.answer(None, &told(&changed))?,
+        StateFormat::Text => {}
     }
-    Ok((state, changed))
+    Ok(written)
 }
 
 /// Keeps what earlier runs left in a journal of this one: their jobs run on, whatever the ledger
@@ -230,7 +231,7 @@ pub(super) fn push(
         Failure::new(format!("{shown} is no ledger: {error}"))
             .hint("a ledger is what `chronon-plan state pull` prints")
     })?;
-    let (_, changed) = change(("state push", force), common, output, |state, session| {
+    let written = change(("state push", force), common, output, |state, session| {
         if env != state.env {
             return Err(Failure::new(format!(
                 "{shown} is the ledger of env `{env}`, not of `{}`",
@@ -245,7 +246,7 @@ pub(super) fn push(
         let same = pushed.serial == head.ledger.serial && ledger::digest(&bytes) == head.digest;
         Ok((!same || force).then_some(pushed))
     })?;
-    if changed.is_none() {
+    if !written {
         output.tell("The ledger is that very one; nothing was written.");
     }
     Ok(Exit::Done)
@@ -386,10 +387,10 @@ pub(super) fn rollback(
         };
         Ok((earlier.digest != head.digest).then(|| Ledger::clone(&earlier.ledger)))
     })
-    .map(|(_, changed)| {
-        output.tell(match changed {
-            None => "The ledger is that very one; nothing was written.",
-            Some(_) => "Only the ledger went back: tables, datasets and jobs are as they were applied. The next plan asks for what the ledger no longer says is there, and runs it again.",
+    .map(|written| {
+        output.tell(match written {
+            false => "The ledger is that very one; nothing was written.",
+            true => "Only the ledger went back: tables, datasets and jobs are as they were applied. The next plan asks for what the ledger no longer says is there, and runs it again.",
         });
         Exit::Done
     })

@@ -38,13 +38,9 @@ pub(in super::super) fn run(args: &LockArgs, output: &mut Output) -> Result<Exit
 
 fn show(common: &StateCommon, output: &mut Output) -> Result<Exit, Failure> {
     let state = open(common)?;
-    let lock = lease::look(&state.objects)?.map(|it| it.1);
-    let held = lock.as_ref().is_some_and(|lock| lock.holder.is_some());
     let text = match common.format {
-        StateFormat::Json => {
-            super::json(&LockState { location: state.location.clone(), held, lock })?
-        }
-        StateFormat::Text => text(lock.as_ref()),
+        StateFormat::Json => json(&state)?,
+        StateFormat::Text => text(lease::look(&state.objects)?.map(|it| it.1).as_ref()),
     };
     output.answer(None, &text)?;
     Ok(Exit::Done)
@@ -73,7 +69,7 @@ fn release(id: &str, common: &StateCommon, output: &mut Output) -> Result<Exit, 
     let seen = lease::look(&state.objects)?;
     let Some((generation, lock)) = seen.filter(|it| it.1.holder.is_some()) else {
         output.tell("The lock is free already.");
-        return Ok(Exit::Done);
+        return released(&state, common, output);
     };
     if lock.nonce != id {
         return Err(Failure::new(format!(
@@ -89,12 +85,27 @@ fn release(id: &str, common: &StateCommon, output: &mut Output) -> Result<Exit, 
             output.tell(format!(
                 "Freed the lock of {holder}. If that run lives after all, it can write nothing more; the next apply carries on what it began."
             ));
-            Ok(Exit::Done)
+            released(&state, common, output)
         }
         Put::Conflict => Err(Failure::new("the lock changed just now: its holder lives")
             .ends(Exit::Locked)
             .hint("chronon-plan lock show")),
     }
+}
+
+/// Answers programs with the lock as it is now; people have been told.
+fn released(state: &State, common: &StateCommon, output: &mut Output) -> Result<Exit, Failure> {
+    if common.format == StateFormat::Json {
+        output.answer(None, &json(state)?)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The lock as it is now.
+fn json(state: &State) -> Result<String, Failure> {
+    let lock = lease::look(&state.objects)?.map(|it| it.1);
+    let held = lock.as_ref().is_some_and(|lock| lock.holder.is_some());
+    super::json(&LockState { location: state.location.clone(), held, lock })
 }
 
 pub(super) fn open(common: &StateCommon) -> Result<State, Failure> {

@@ -78,3 +78,8 @@ pub(crate) fn golden(file: &Path, text: &str) {
         panic!("{} differs; BLESS=1 accepts it\n{diff}", file.display());
     }
 }
+
+/// Whether processes of a job hold its lock still.
+pub(crate) fn still_running(lock: &Path) -> bool {
+    lock.exists() && chronon_plan::apply::process::lock(lock).unwrap().is_none()
+}
