@@ -89,7 +89,8 @@ fn settings() -> String {
     let retries: String =
         modes.iter().map(|mode| format!("[env.prod.mode.{mode}]\nretries = 0\n")).collect();
     format!(
-        "[env.prod]\nstate = \"gs://state/chronon\"\nprogram = [\"{program}\"]\n\
+        // A program of several words, as `uvx zipline` is.
+        "[env.prod]\nstate = \"gs://state/chronon\"\nprogram = [\"env\", \"{program}\"]\n\
          artifact_prefix = \"gs://artifacts\"\nversion = \"1.28.0\"\n\
          [env.prod.backfill]\nstart = \"2025-01-01\"\n{retries}\
          [env.prod.mode.streaming]\nretries = 0\nflink_state_uri = \"gs://flink/state\"\n"
@@ -193,12 +194,13 @@ fn java_words(step: &Value) -> Vec<String> {
             _ => word.to_owned(),
         }
     };
-    step["argv"].as_array().unwrap()[3..].iter().map(|it| said(it.as_str().unwrap())).collect()
+    // Behind `env`, the program, `run` and the config.
+    step["argv"].as_array().unwrap()[4..].iter().map(|it| said(it.as_str().unwrap())).collect()
 }
 
 /// Which call of java was for a step.
 fn call_of(calls: &[Vec<String>], step: &Value) -> usize {
-    let file = format!("/{}", step["argv"][2].as_str().unwrap());
+    let file = format!("/{}", step["argv"][3].as_str().unwrap());
     let wanted = java_words(step);
     let fits = |call: &&Vec<String>| {
         let conf = call.iter().find_map(|word| word.strip_prefix("--local-conf-path="));
