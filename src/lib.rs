@@ -22,6 +22,8 @@ pub mod render;
 
 pub mod state;
 
+pub mod publish;
+
 pub mod apply;
 
 pub mod cli;

@@ -9,6 +9,7 @@ pub mod modes;
 mod needed;
 mod order;
 mod orphans;
+pub mod policy;
 mod range;
 mod reach;
 pub mod settings;

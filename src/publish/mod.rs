@@ -1,0 +1,1 @@
+//! What is said on GitHub: events read, and comments, checks and labels written.
