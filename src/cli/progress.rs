@@ -24,6 +24,7 @@ use crate::apply::board::State;
 use crate::apply::engine::Report;
 use crate::apply::engine::Task;
 use crate::apply::progress::Progress;
+use crate::plan::contract::Plan;
 use crate::render::visible;
 
 /// How often lines say what still runs.
@@ -35,15 +36,29 @@ const NAMED: usize = 5;
 /// How many running steps a live view shows.
 const BARS: usize = 12;
 
-/// How an apply ended.
-pub(super) struct Summary {
-    pub(super) plan: String,
+/// What came of an apply.
+pub(super) struct Receipt {
+    /// The plan that was applied.
+    pub(super) plan: Plan,
+    /// How many steps it ran, or would have run.
+    pub(super) steps: usize,
+    /// Steps that are done.
+    pub(super) done: usize,
+    /// Steps that failed, or are to be done by hand.
+    pub(super) failed: usize,
+    /// Steps that were begun and left behind when the apply stopped.
+    pub(super) left: usize,
+    /// Steps that were not started.
+    pub(super) skipped: usize,
+    /// What is to be told of those that failed or are to be done by hand.
+    pub(super) failures: Vec<Progress>,
     /// The serial of the ledger as it stands.
     pub(super) serial: u64,
     /// How many steps a new plan has; none where nobody planned.
-    pub(super) left: Option<usize>,
+    pub(super) needed: Option<usize>,
     /// Why the journal could not be kept, if so.
     pub(super) cut_off: Option<String>,
+    pub(super) took: Duration,
     pub(super) exit: Exit,
 }
 
@@ -94,6 +109,7 @@ struct Shown {
     started: Instant,
     running: BTreeMap<String, (Instant, Option<ProgressBar>)>,
     bar: Option<ProgressBar>,
+    failures: Vec<Progress>,
 }
 
 impl View {
@@ -113,6 +129,7 @@ impl View {
             started: Instant::now(),
             running: BTreeMap::new(),
             bar,
+            failures: Vec::new(),
         };
         let view = Self {
             format,
@@ -143,6 +160,9 @@ impl View {
 
     /// Shows what happened.
     pub(super) fn tell(&self, event: Progress) {
+        if matches!(event, Progress::Failed { .. } | Progress::ByHand { .. }) {
+            lock(&self.state).failures.push(event.clone());
+        }
         if self.format == ProgressFormat::Json {
             Output::line(&Line::Progress(event));
             return;
@@ -211,51 +231,74 @@ impl View {
         state.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 
+    /// What has failed so far, and how long all of it took.
+    pub(super) fn so_far(&self) -> (Vec<Progress>, Duration) {
+        let state = lock(&self.state);
+        (state.failures.clone(), state.started.elapsed())
+    }
+
     /// Says how it ended.
-    pub(super) fn conclude(
-        &self,
-        tasks: &[Task],
-        report: &Report,
-        summary: &Summary,
-        output: &mut Output,
-    ) -> Result<(), Failure> {
+    pub(super) fn conclude(&self, receipt: &Receipt, output: &mut Output) -> Result<(), Failure> {
+        if self.format == ProgressFormat::Json {
+            Output::line(&Line::End(End {
+                event: "ended",
+                plan: receipt.plan.digest.clone(),
+                serial: receipt.serial,
+                done: receipt.done,
+                failed: receipt.failed,
+                left: receipt.left,
+                skipped: receipt.skipped,
+                needed: receipt.needed,
+                exit: receipt.exit.code(),
+            }));
+            return Ok(());
+        }
+        let mut text = match (receipt.steps, receipt.exit) {
+            (0, Exit::Done) => "Nothing to apply.\n".to_owned(),
+            (_, Exit::Done) => {
+                format!("Applied {} in {}.\n", steps(receipt.done), elapsed(receipt.took))
+            }
+            _ => {
+                let left = match receipt.left {
+                    0 => String::new(),
+                    left => format!(", {left} left behind"),
+                };
+                let Receipt { done, failed, skipped, .. } = receipt;
+                format!(
+                    "Partly applied: {} done, {failed} failed{left}, {skipped} not started.\n",
+                    steps(*done)
+                )
+            }
+        };
+        let digest = &receipt.plan.digest;
+        text.push_str(&format!("Ledger: serial {}. Plan: {digest}\n", receipt.serial));
+        text.push_str(&last_words(receipt));
+        output.answer(None, &text)
+    }
+}
+
+impl Receipt {
+    /// What became of a plan's steps, by their states at the end.
+    pub(super) fn of(plan: Plan, report: &Report, view: &View) -> Self {
         let count =
             |wanted: fn(&State) -> bool| report.states.iter().filter(|it| wanted(it)).count();
         let done = count(|state| *state == State::Done);
         let failed = count(|state| *state == State::Failed).saturating_sub(report.left);
-        let skipped = report.states.len() - done - failed - report.left;
-        if self.format == ProgressFormat::Json {
-            Output::line(&Line::End(End {
-                event: "ended",
-                plan: summary.plan.clone(),
-                serial: summary.serial,
-                done,
-                failed,
-                left: report.left,
-                skipped,
-                needed: summary.left,
-                exit: summary.exit.code(),
-            }));
-            return Ok(());
+        let (failures, took) = view.so_far();
+        Self {
+            plan,
+            steps: report.states.len(),
+            done,
+            failed,
+            left: report.left,
+            skipped: report.states.len() - done - failed - report.left,
+            failures,
+            serial: 0,
+            needed: None,
+            cut_off: report.cut_off.as_ref().map(ToString::to_string),
+            took,
+            exit: Exit::Done,
         }
-        let seconds = lock(&self.state).started.elapsed();
-        let mut text = match (tasks.len(), summary.exit) {
-            (0, Exit::Done) => "Nothing to apply.\n".to_owned(),
-            (_, Exit::Done) => format!("Applied {} in {}.\n", steps(done), elapsed(seconds)),
-            _ => {
-                let left = match report.left {
-                    0 => String::new(),
-                    left => format!(", {left} left behind"),
-                };
-                format!(
-                    "Partly applied: {} done, {failed} failed{left}, {skipped} not started.\n",
-                    steps(done)
-                )
-            }
-        };
-        text.push_str(&format!("Ledger: serial {}. Plan: {}\n", summary.serial, summary.plan));
-        text.push_str(&last_words(summary));
-        output.answer(None, &text)
     }
 }
 
@@ -263,9 +306,9 @@ fn steps(count: usize) -> String {
     if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
 }
 
-fn last_words(summary: &Summary) -> String {
-    match summary.exit {
-        Exit::Done => match summary.left {
+fn last_words(receipt: &Receipt) -> String {
+    match receipt.exit {
+        Exit::Done => match receipt.needed {
             Some(0) => "Planned again: no changes.\n".to_owned(),
             Some(left) => format!("Planned again: {} still needed; run `chronon-plan plan`.\n", steps(left)),
             None => String::new(),
@@ -273,7 +316,7 @@ fn last_words(summary: &Summary) -> String {
         Exit::Interrupted => "Interrupted. Jobs that were submitted go on; the same command finds them again and does the rest.\n".to_owned(),
         Exit::Locked => "The lock was lost, so nothing more was started. What is done is in the journal: `chronon-plan lock show`, then `chronon-plan apply`.\n".to_owned(),
         _ => {
-            let why = summary.cut_off.iter().map(|why| format!("The journal could not be kept: {why}\n"));
+            let why = receipt.cut_off.iter().map(|why| format!("The journal could not be kept: {why}\n"));
             let next = "What is done is kept. Once the cause is mended, the same command does the rest.\n";
             why.chain([next.to_owned()]).collect()
         }
@@ -354,7 +397,7 @@ fn line(event: &Progress, state: &Shown) -> String {
 }
 
 /// A time for people.
-fn elapsed(time: Duration) -> String {
+pub(super) fn elapsed(time: Duration) -> String {
     match time.as_secs() {
         0 => format!("{} ms", time.as_millis()),
         seconds @ 1..120 => format!("{seconds} s"),

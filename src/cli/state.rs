@@ -49,15 +49,15 @@ pub(super) struct State {
 impl State {
     /// Opens it; nothing is read or written yet.
     pub(super) fn open(prepared: &Prepared) -> Result<Self, Failure> {
-        let text = prepared.settings.state.as_deref().unwrap_or(USUAL);
-        let location = Location::parse(text, &prepared.top())?;
+        let place = place(prepared);
+        let location = Location::parse(&place, &prepared.top())?;
         let endpoint = std::env::var("STORAGE_EMULATOR_HOST").ok().filter(|it| !it.is_empty());
         let store = state::location::open(&location, &prepared.env, endpoint.as_deref())?;
         let ttl = prepared.settings.lock_ttl.unwrap_or(USUAL_TTL);
         Ok(Self {
             objects: Objects::new(store, clock()),
             env: prepared.env.clone(),
-            location: text.trim_end_matches('/').to_owned(),
+            location: place,
             ttl: Duration::from_secs(ttl.into()),
         })
     }
@@ -66,6 +66,12 @@ impl State {
     pub(super) fn known(&self) -> Result<Known, Failure> {
         Ok(fold::known(&self.objects, &self.env)?)
     }
+}
+
+/// Where the state of an env is, as the settings name it; nobody looks there.
+pub(super) fn place(prepared: &Prepared) -> String {
+    let text = prepared.settings.state.as_deref().unwrap_or(USUAL);
+    text.trim_end_matches('/').to_owned()
 }
 
 /// A name that nothing else has.

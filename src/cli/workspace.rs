@@ -21,6 +21,7 @@ use crate::impact::Verdict;
 use crate::model::catalog::Catalog;
 use crate::model::facts::Extent;
 use crate::model::name::Address;
+use crate::model::name::CommitId;
 use crate::model::name::ConfigType;
 use crate::plan::OwnPrints;
 use crate::plan::StaleCopy;
@@ -45,7 +46,11 @@ pub(super) struct Request {
     pub(super) root: Option<String>,
     pub(super) base: Option<String>,
     pub(super) head: Option<String>,
+    /// The commit to compare with, where it is settled already.
+    pub(super) settled: Option<Revision>,
     pub(super) settings: Option<PathBuf>,
+    /// The commit whose settings hold, where that is not head.
+    pub(super) settings_of: Option<CommitId>,
     pub(super) keep_going: bool,
     pub(super) cached: bool,
     /// Look at one commit alone: base is head.
@@ -86,7 +91,8 @@ impl Prepared {
     pub(super) fn of(request: &Request) -> Result<Self, Failure> {
         let repository = Repository::open(&request.repo)?;
         let head = repository.revision(request.head.as_deref().unwrap_or("HEAD"))?;
-        let all = read_settings(&repository, request, &head)?;
+        let of = request.settings_of.as_ref().unwrap_or(&head.commit);
+        let all = read_settings(&repository, request, of)?;
         let (env, settings) = choose_env(request, all)?;
         let root = match request.root.as_ref().or(settings.root.as_ref()) {
             Some(root) => plain_root(root, repository.top())?,
@@ -103,9 +109,14 @@ impl Prepared {
         self.repository.top().map_or_else(bare, Path::to_owned)
     }
 
+    /// The compiled root, from the repository's top.
+    pub(super) fn root(&self) -> String {
+        self.root.clone()
+    }
+
     /// Whether the request names a base.
     pub(super) fn names_base(&self) -> bool {
-        self.request.base.is_some()
+        self.request.base.is_some() || self.request.settled.is_some()
     }
 
     /// The base that the request names, or the usual one.
@@ -143,10 +154,11 @@ fn base_of(
     head: &Revision,
     request: &Request,
 ) -> Result<Revision, source::SourceError> {
-    match &request.base {
+    match (&request.settled, &request.base) {
         _ if request.one_commit => Ok(head.clone()),
-        Some(base) => repository.base(base, head),
-        None => repository.default_base(head),
+        (Some(settled), _) => Ok(settled.clone()),
+        (None, Some(base)) => repository.base(base, head),
+        (None, None) => repository.default_base(head),
     }
 }
 
@@ -304,10 +316,11 @@ impl Workspace {
     }
 }
 
-fn read_settings(
+/// The settings of a commit, or of the file that was asked for.
+pub(super) fn read_settings(
     repository: &Repository,
     request: &Request,
-    head: &Revision,
+    commit: &CommitId,
 ) -> Result<Settings, Failure> {
     let (place, text) = match &request.settings {
         Some(path) => {
@@ -317,7 +330,7 @@ fn read_settings(
             })?;
             (path.display().to_string(), Some(text))
         }
-        None => (settings::FILE.to_owned(), repository.file(&head.commit, settings::FILE)?),
+        None => (settings::FILE.to_owned(), repository.file(commit, settings::FILE)?),
     };
     let Some(text) = text else { return Ok(Settings::default()) };
     let text = String::from_utf8(text).map_err(|error| {

@@ -52,7 +52,7 @@ pub fn is_rest(approved: &Plan, now: &Plan) -> bool {
 }
 
 /// What a step does, whatever the day of its plan.
-fn does(plan: &Plan, step: &Step) -> impl PartialEq {
+pub(super) fn does(plan: &Plan, step: &Step) -> impl PartialEq + use<> {
     let newest = plan.as_of.plus(-1).to_string();
     let argv: Vec<String> = step.argv.iter().map(|word| word.replace(&newest, "newest")).collect();
     let start = step.range.as_ref().map(|it| it.start.filter(|start| start.to_string() != newest));

@@ -1,5 +1,6 @@
 //! Assessment and ledger to a plan. Pure: no clock, no environment, no network.
 
+pub mod approval;
 pub mod argv;
 pub mod contract;
 mod difference;

@@ -1,1 +1,2 @@
 //! What is said on GitHub: events read, and comments, checks and labels written.
+pub mod record;

@@ -65,7 +65,7 @@ pub(super) fn code(text: &str) -> String {
 
 /// A sentence of ours that may quote names: what stands between backticks, and every other word
 /// that GitHub could make more of than a word, becomes code.
-pub(super) fn prose(text: &str) -> String {
+pub fn prose(text: &str) -> String {
     let mut shown = String::new();
     for (at, part) in text.split('`').enumerate() {
         // A name with a backtick of its own shifts what counts as quoted, but never to plain text.

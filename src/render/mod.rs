@@ -10,6 +10,7 @@ mod sql;
 mod text;
 mod words;
 
+pub use escape::prose;
 pub use escape::visible;
 pub use markdown::changes as markdown_changes;
 pub use markdown::plan as markdown;

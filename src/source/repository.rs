@@ -150,6 +150,45 @@ impl Repository {
         self.git.graph_descendant_of(one, other).map_err(missing)
     }
 
+    /// Whether a commit is in this clone.
+    pub fn has(&self, commit: &str) -> bool {
+        git2::Oid::from_str(commit).is_ok_and(|oid| self.git.find_commit(oid).is_ok())
+    }
+
+    /// The parents of a commit, in their order.
+    ///
+    /// # Errors
+    /// Where git cannot read it.
+    pub fn parents(&self, commit: &CommitId) -> Result<Vec<CommitId>, SourceError> {
+        let found = self.git.find_commit(oid(commit)?)?;
+        Ok(found.parent_ids().map(|id| CommitId(id.to_string())).collect())
+    }
+
+    /// A commit and those before it along first parents, the newest first, each with its message:
+    /// until one that `until` contains, and no more than `most`.
+    ///
+    /// # Errors
+    /// Where git cannot read one of them.
+    pub fn line(
+        &self,
+        from: &CommitId,
+        until: Option<&CommitId>,
+        most: usize,
+    ) -> Result<Vec<(CommitId, String)>, SourceError> {
+        let mut line = Vec::new();
+        let mut next = Some(oid(from)?);
+        while let Some(id) = next.filter(|_| line.len() < most) {
+            let commit = CommitId(id.to_string());
+            if until.is_some_and(|until| self.descends(until, &commit).unwrap_or(false)) {
+                break;
+            }
+            let found = self.git.find_commit(id)?;
+            line.push((commit, String::from_utf8_lossy(found.message_bytes()).into_owned()));
+            next = found.parent_id(0).ok().filter(|parent| self.git.find_commit(*parent).is_ok());
+        }
+        Ok(line)
+    }
+
     fn default_branch(&self) -> Option<String> {
         let remote = self.git.find_reference("refs/remotes/origin/HEAD").ok();
         let target = remote.and_then(|head| Some(head.symbolic_target().ok()??.to_owned()));

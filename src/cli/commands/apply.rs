@@ -13,6 +13,7 @@ use super::super::basis::Basis;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
+use super::super::progress::Receipt;
 use super::super::signals::Watch;
 use super::super::state;
 use super::super::state::Session;
@@ -66,19 +67,43 @@ pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exi
         approved.get_or_insert((plan.digest.clone(), Some(plan)));
     }
     let watch = Watch::start()?;
+    let hooks = Hooks {
+        allows: &|plan, state| checks::check_digest(plan, approved.clone(), state),
+        begins: &|_| (),
+    };
+    Ok(perform(&asked, prepared, &state, &watch, &hooks, output)?.exit)
+}
+
+/// Who decides and hears, beside the arguments.
+pub(super) struct Hooks<'a> {
+    /// Whether the plan may be applied; asked once, under the lock.
+    pub(super) allows: &'a dyn Fn(&Plan, &State) -> Result<(), Failure>,
+    /// Told the plan that is about to run, once nothing stands in its way.
+    pub(super) begins: &'a dyn Fn(&Plan),
+}
+
+/// Applies under the lock.
+pub(super) fn perform(
+    asked: &Asked<'_>,
+    prepared: Prepared,
+    state: &State,
+    watch: &Watch,
+    hooks: &Hooks<'_>,
+    output: &mut Output,
+) -> Result<Receipt, Failure> {
     let head = prepared.head.commit.clone();
     let wish = Wish {
         doing: "apply",
         commit: Some(&head),
-        patience: Duration::from_secs(args.lock_timeout),
+        patience: Duration::from_secs(asked.args.lock_timeout),
         stop: &watch.stop,
         tell: &|text| Output::aside(&text),
         mends: false,
     };
-    let exit = state::locked(&state, &wish, |session| {
-        apply(&asked, prepared, &state, session, &watch, approved, output)
+    let receipt = state::locked(state, &wish, |session| {
+        apply(asked, prepared, state, session, watch, hooks, output)
     });
-    match exit {
+    match receipt {
         Err(failure) if watch.is_interrupted() => Err(failure.ends(Exit::Interrupted)),
         other => other,
     }
@@ -91,7 +116,7 @@ fn preview(asked: &Asked<'_>, state: &State, output: &mut Output) -> Result<Plan
     let (workspace, ledger) = match known.ledger.clone() {
         Some(ledger) => {
             checks::descends(asked, &prepared, &ledger)?;
-            let workspace = checks::open(prepared, asked, &ledger)?;
+            let workspace = checks::open(prepared, &ledger)?;
             let ledger = basis::upgraded(&workspace, ledger)?;
             (workspace, Some(ledger))
         }
@@ -135,9 +160,9 @@ fn apply(
     state: &State,
     session: &Session<'_>,
     watch: &Watch,
-    approved: Option<(String, Option<Plan>)>,
+    hooks: &Hooks<'_>,
     output: &mut Output,
-) -> Result<Exit, Failure> {
+) -> Result<Receipt, Failure> {
     let ledger = match &session.ledger {
         Some(ledger) => ledger.clone(),
         None => {
@@ -149,14 +174,15 @@ fn apply(
     };
     checks::descends(asked, &prepared, &ledger)?;
     let top = prepared.top();
-    let workspace = checks::open(prepared, asked, &ledger)?;
+    let workspace = checks::open(prepared, &ledger)?;
     let ledger = basis::upgraded(&workspace, ledger)?;
     let basis =
         Basis::of(&workspace, Some(ledger.clone()), state.location.clone(), &asked.options)?;
     let mut plan = asked.plan(&basis, &session.carried, &workspace.pair.head.commit)?;
-    checks::check_digest(&plan, approved, state)?;
+    (hooks.allows)(&plan, state)?;
     checks::select(asked, &mut plan)?;
     checks::refusals(asked, &workspace, &plan)?;
+    (hooks.begins)(&plan);
     let head = RefCell::new(session.head.clone());
     let ground = Ground { asked, state, session, watch, workspace: &workspace, ledger, head, top };
     ground.run(&basis, &plan, output)

@@ -93,13 +93,10 @@ pub(super) fn first_base(prepared: &Prepared) -> Result<crate::source::Revision,
         .hint("or chronon-plan apply --base REV, which does that and then applies the difference"))
 }
 
-pub(super) fn open(
-    prepared: Prepared,
-    asked: &Asked<'_>,
-    ledger: &Ledger,
-) -> Result<Workspace, Failure> {
+/// Reads what is compared: with the base that was asked for, else with what was applied last.
+pub(super) fn open(prepared: Prepared, ledger: &Ledger) -> Result<Workspace, Failure> {
     let base = match &ledger.commit {
-        Some(commit) if asked.request.base.is_none() => {
+        Some(commit) if !prepared.names_base() => {
             prepared.repository.revision(&commit.0).map_err(|error| not_here(&commit.0, error))?
         }
         _ => prepared.base()?,

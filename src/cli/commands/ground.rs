@@ -11,6 +11,7 @@ use super::super::basis::Basis;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
+use super::super::progress::Receipt;
 use super::super::progress::View;
 use super::super::signals::Watch;
 use super::super::state;
@@ -62,7 +63,7 @@ impl Ground<'_> {
         basis: &Basis<'_>,
         plan: &Plan,
         output: &mut Output,
-    ) -> Result<Exit, Failure> {
+    ) -> Result<Receipt, Failure> {
         let desired = plan::desired(&basis.inputs(plan.as_of))?;
         let folder = std::env::temp_dir().join(format!("chronon-plan-{}", self.session.run));
         let folder = Temporary(folder);
@@ -87,7 +88,7 @@ impl Ground<'_> {
         };
         let saved = self.save(&desired, &report)?;
         view.finish();
-        self.conclude(plan, &tasks, &report, saved, &view, output)
+        self.conclude(plan, &report, saved, &view, output)
     }
 
     /// Without anything to run: the jobs of earlier runs are still not forgotten.
@@ -221,12 +222,11 @@ impl Ground<'_> {
     fn conclude(
         &self,
         plan: &Plan,
-        tasks: &[Task],
         report: &Report,
         saved: Option<Head>,
         view: &View,
         output: &mut Output,
-    ) -> Result<Exit, Failure> {
+    ) -> Result<Receipt, Failure> {
         let exit = if self.watch.is_interrupted() {
             Exit::Interrupted
         } else if report.lost {
@@ -238,7 +238,7 @@ impl Ground<'_> {
         };
         let before = self.head.borrow();
         let serial = saved.as_ref().or(before.as_ref()).map_or(0, |head| head.ledger.serial);
-        let left = match (exit, saved.map(|head| head.ledger).or(Some(self.ledger.clone()))) {
+        let needed = match (exit, saved.map(|head| head.ledger).or(Some(self.ledger.clone()))) {
             (Exit::Done, Some(ledger)) if plan.complete && self.asked.file.is_none() => {
                 let options = Options::default();
                 let basis =
@@ -247,15 +247,9 @@ impl Ground<'_> {
             }
             _ => None,
         };
-        let summary = super::super::progress::Summary {
-            plan: plan.digest.clone(),
-            serial,
-            left,
-            cut_off: report.cut_off.as_ref().map(ToString::to_string),
-            exit,
-        };
-        view.conclude(tasks, report, &summary, output)?;
-        Ok(exit)
+        let receipt = Receipt { serial, needed, exit, ..Receipt::of(plan.clone(), report, view) };
+        view.conclude(&receipt, output)?;
+        Ok(receipt)
     }
 }
 

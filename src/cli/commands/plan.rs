@@ -27,23 +27,45 @@ pub(in super::super) fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit
     };
     let options = Options { targets: args.target.clone(), force: args.force.clone() };
     let prepared = Prepared::of(&request)?;
-    let state = State::open(&prepared)?;
-    let (known, workspace) = read(prepared, &|| match args.no_state {
-        true => Ok(Known::default()),
-        false => state.known(),
+    let state = if args.no_state { None } else { Some(State::open(&prepared)?) };
+    let as_of = args.as_of.unwrap_or_else(today);
+    let planned = planned(prepared, state.as_ref(), as_of, &options)?;
+    planned.notes.iter().for_each(|note| output.tell(format!("note: {note}")));
+    let plan = &planned.plan;
+    super::write_plan(plan, &args.out, output)?;
+    let changes = args.detailed_exitcode && !plan.is_empty();
+    // The process ends here; to free every config of a large repository first takes time.
+    std::mem::forget(planned);
+    Ok(if changes { Exit::Changes } else { Exit::Done })
+}
+
+/// A plan, what it was made from, and what people should know of that.
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    pub(super) workspace: Workspace,
+    pub(super) notes: Vec<String>,
+}
+
+/// Plans against the ledger, or, without state, against what stands at base.
+pub(super) fn planned(
+    prepared: Prepared,
+    state: Option<&State>,
+    as_of: Day,
+    options: &Options,
+) -> Result<Planned, Failure> {
+    let place = super::super::state::place(&prepared);
+    let (known, workspace) = read(prepared, &|| match state {
+        None => Ok(Known::default()),
+        Some(state) => state.known(),
     })?;
     let ledger = known.ledger.clone();
     let ledger = ledger.map(|ledger| basis::upgraded(&workspace, ledger)).transpose()?;
-    let basis = Basis::of(&workspace, ledger, state.location.clone(), &options)?;
-    let plan = basis.plan(args.as_of.unwrap_or_else(today))?;
-    super::tell_notes(&workspace, output);
-    notes_on(&known, &basis).iter().for_each(|note| output.tell(format!("note: {note}")));
-    super::write_plan(&plan, &args.out, output)?;
-    // The process ends here; to free every config of a large repository first takes time.
+    let basis = Basis::of(&workspace, ledger, place, options)?;
+    let plan = basis.plan(as_of)?;
+    let told = notes_on(&known, &basis);
     std::mem::forget(basis);
-    std::mem::forget(workspace);
-    let changes = args.detailed_exitcode && !plan.is_empty();
-    Ok(if changes { Exit::Changes } else { Exit::Done })
+    let notes = workspace.notes.iter().cloned().chain(told).collect();
+    Ok(Planned { plan, workspace, notes })
 }
 
 /// Reads the ledger and the commits.

@@ -1,0 +1,98 @@
+//! How a plan stands to plans that people have approved.
+//!
+//! # Why
+//! Between the approval of a pull request and its apply the world moves: another pull request is
+//! merged and not applied yet, or was pending and is applied by now. The digests differ then, and
+//! yet nothing would run that nobody has seen. Steps are compared by what they do, not by why or on
+//! which day.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use super::contract::Plan;
+use super::contract::Scope;
+use super::contract::Step;
+use super::contract::Warning;
+use super::difference::does;
+use crate::model::name::Address;
+
+/// How a plan stands to approved ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Steps that no approved plan has, or that would do something else now.
+    pub unseen_steps: Vec<String>,
+    /// Warnings that no approved plan has: code and config.
+    pub unseen_warnings: Vec<String>,
+    /// Steps that the plan to apply was approved to bring, and that are not asked for any more.
+    pub missing: Vec<String>,
+}
+
+impl Coverage {
+    /// Whether nothing would be done that nobody has seen.
+    pub fn is_seen(&self) -> bool {
+        self.unseen_steps.is_empty() && self.unseen_warnings.is_empty()
+    }
+}
+
+/// Compares a plan with the approved ones. What those of `own` asked for themselves, and not what
+/// was pending then, must still be there.
+pub fn coverage(own: &[&Plan], approved: &[&Plan], now: &Plan) -> Coverage {
+    let unseen = |step: &&Step| !approved.iter().any(|plan| covers(plan, now, step));
+    let seen: BTreeSet<_> = approved.iter().flat_map(|it| &it.warnings).map(what).collect();
+    let live: BTreeSet<&str> = now.steps.iter().map(|it| it.id.as_str()).collect();
+    let asked = own.iter().flat_map(|it| &it.steps).filter(|it| it.scope == Scope::Change);
+    let named = |it: &Warning| format!("{} of {}", it.code, it.config);
+    Coverage {
+        unseen_steps: now.steps.iter().filter(unseen).map(|it| it.id.clone()).collect(),
+        unseen_warnings: now
+            .warnings
+            .iter()
+            .filter(|it| !seen.contains(&what(it)))
+            .map(named)
+            .collect(),
+        missing: asked.map(|it| &it.id).filter(|it| !live.contains(it.as_str())).cloned().collect(),
+    }
+}
+
+/// What a warning is about, whatever its words.
+fn what(warning: &Warning) -> (&str, &Address, Option<&str>) {
+    (&warning.code, &warning.config, warning.field.as_deref())
+}
+
+/// Whether an approved plan has a step that does the same.
+fn covers(approved: &Plan, now: &Plan, step: &Step) -> bool {
+    let found = approved.steps.iter().find(|it| it.id == step.id);
+    found.is_some_and(|before| does(approved, before) == does(now, step))
+}
+
+/// Whether a plan does something that an approved one was approved to do.
+pub fn share(approved: &Plan, now: &Plan) -> bool {
+    now.steps.iter().any(|step| covers(approved, now, step))
+}
+
+/// Deals the configs of a plan out to the approved plans that account for them: each part is what
+/// one of them must answer for. What several have is the newest's, and what none has is too.
+/// `approved` stand with the newest first.
+pub fn shares(approved: &[&Plan], now: &Plan) -> Vec<Plan> {
+    let mut owners: BTreeMap<&Address, usize> = BTreeMap::new();
+    for step in &now.steps {
+        let owner = approved.iter().position(|plan| covers(plan, now, step)).unwrap_or(0);
+        let known = owners.entry(&step.config).or_insert(owner);
+        *known = owner.min(*known);
+    }
+    let owner = |config: &Address| owners.get(config).copied().unwrap_or(0);
+    (0..approved.len().max(1)).map(|at| part(now, &|config| owner(config) == at)).collect()
+}
+
+/// The part of a plan that is about some configs.
+fn part(plan: &Plan, keep: &dyn Fn(&Address) -> bool) -> Plan {
+    let mut part = plan.clone();
+    part.steps.retain(|it| keep(&it.config));
+    part.warnings.retain(|it| keep(&it.config));
+    part.changes.retain(|it| keep(&it.config));
+    part.orphans.retain(|it| keep(&it.config));
+    let days = part.steps.iter().filter_map(|step| step.range.as_ref()?.days);
+    part.summary.backfill_days = days.sum();
+    part.summary.steps = part.steps.len();
+    part
+}
