@@ -15,7 +15,6 @@ mod range;
 mod reach;
 pub mod settings;
 mod steps;
-mod takes;
 mod upgrade;
 pub mod warning;
 mod warnings;

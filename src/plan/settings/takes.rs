@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::settings::Takes;
+use super::table::Takes;
 use crate::model::day::Day;
 
 /// The words of a value that a setting takes; else what it should be.

@@ -1,0 +1,143 @@
+//! `chronon-plan.toml`: what an env is and how its jobs are called.
+//!
+//! # Why
+//! Every setting is a row of a table that reading, the docs and the messages share. A mistake is
+//! never half understood: all of them are reported at once, each with its line, and an unknown
+//! name with the nearest known one.
+
+mod read;
+mod table;
+mod takes;
+
+pub use read::read;
+pub use table::ARGUMENT_PLACES;
+pub use table::ARGUMENTS;
+pub use table::Argument;
+pub use table::SETTINGS;
+pub use table::Setting;
+pub use table::Takes;
+
+use std::collections::BTreeMap;
+
+use crate::model::day::Day;
+use crate::model::name::Dialect;
+use crate::plan::modes::Mode;
+
+/// The file's name, at the top of the repository.
+pub const FILE: &str = "chronon-plan.toml";
+
+/// A mistake in the file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// The line, from 1.
+    pub line: usize,
+    /// The setting, where it is one.
+    pub setting: String,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+/// An argument's value and for whom it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Given {
+    team: Option<String>,
+    mode: Option<String>,
+    name: String,
+    values: Vec<String>,
+}
+
+/// The settings of one env.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvSettings {
+    /// The compiled root, where it is named.
+    pub root: Option<String>,
+    /// The dialect, where it is named.
+    pub dialect: Option<Dialect>,
+    /// The CLI, where it is named.
+    pub program: Option<Vec<String>>,
+    /// Whether an apply runs consistency jobs.
+    pub applies_consistency: bool,
+    /// The command that loads an upload into the KV store.
+    pub kv_upload: Option<Vec<String>>,
+    /// Where backfills start that no config gives a start.
+    pub backfill_start: Option<Day>,
+    /// How many days one job of a backfill computes at most.
+    pub chunk_days: Option<u32>,
+    /// Where the ledger is kept, where it is named.
+    pub state: Option<String>,
+    /// After how many seconds without a sign of life a lock may be taken over.
+    pub lock_ttl: Option<u32>,
+    /// How many jobs of an apply run at once.
+    pub parallelism: Option<u32>,
+    /// How many seconds to wait before the first new attempt.
+    pub retry_delay: Option<u32>,
+    /// The command that archives a table, its placeholders not filled in.
+    pub archive: Option<Vec<String>>,
+    /// Whether the CLI is of version 1.0.12 or older, which takes the config by `--conf`.
+    pub legacy_cli: bool,
+    /// Whether jobs are commands of one's own.
+    pub own_commands: bool,
+    /// The command that looks for a job of an earlier run.
+    pub find: Option<Vec<String>>,
+    command: Option<Vec<String>>,
+    modes: BTreeMap<String, ModeSettings>,
+    given: Vec<Given>,
+}
+
+/// What is set for one mode of an env.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ModeSettings {
+    command: Option<Vec<String>>,
+    timeout: Option<u32>,
+    retries: Option<u32>,
+}
+
+impl EnvSettings {
+    /// How many minutes a job of this mode may take.
+    pub fn timeout(&self, mode: &Mode) -> u32 {
+        self.modes.get(mode.name).and_then(|it| it.timeout).unwrap_or(mode.timeout)
+    }
+
+    /// How often a job of this mode is tried again that failed.
+    pub fn retries(&self, mode: &Mode) -> u32 {
+        self.modes.get(mode.name).and_then(|it| it.retries).unwrap_or(mode.retries)
+    }
+
+    /// The command of one's own for this mode, its placeholders not yet filled in.
+    pub fn command(&self, mode: &str) -> Option<&[String]> {
+        let own = self.modes.get(mode).and_then(|it| it.command.as_deref());
+        own.or(self.command.as_deref())
+    }
+
+    fn keep_of_mode(&mut self, mode: &str, name: &str, values: &[String]) -> bool {
+        let of = self.modes.entry(mode.to_owned()).or_default();
+        let number = values.first().and_then(|it| it.parse().ok());
+        match name {
+            "command" => of.command = Some(values.to_vec()),
+            "timeout" => of.timeout = number,
+            "retries" => of.retries = number,
+            _ => return false,
+        }
+        true
+    }
+
+    /// The values of an argument for a job: the most specific place wins.
+    pub fn argument(&self, name: &str, team: Option<&str>, mode: &str) -> &[String] {
+        let fits = |given: &&Given| {
+            let team = given.team.is_none() || given.team.as_deref() == team;
+            let mode = given.mode.as_deref().is_none_or(|it| it == mode);
+            given.name == name && team && mode
+        };
+        let rank = |given: &&Given| (given.team.is_some(), given.mode.is_some());
+        self.given.iter().filter(fits).max_by_key(rank).map_or(&[], |given| &given.values)
+    }
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The env that is meant when none is named.
+    pub default_env: Option<String>,
+    /// Every env by name.
+    pub envs: BTreeMap<String, EnvSettings>,
+}

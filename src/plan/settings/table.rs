@@ -1,0 +1,139 @@
+//! TABLES of settings and of arguments, and what each takes.
+
+use crate::model::name::Dialect;
+
+/// What a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// A string.
+    Text,
+    /// A string without white space: it becomes one word of a command.
+    Word,
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// A list of strings without white space.
+    Words,
+    /// A command of one's own: a list of words in which these placeholders are filled in.
+    Template(&'static [&'static str]),
+    /// A whole number from the first to the second.
+    Number(u32, u32),
+    /// A date.
+    Date,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its path; `*` stands for a name.
+    pub path: &'static str,
+    /// What it takes.
+    pub takes: Takes,
+    /// What holds without it.
+    pub default: &'static str,
+    /// What it is for.
+    pub does: &'static str,
+}
+
+const fn setting(
+    path: &'static str,
+    takes: Takes,
+    default: &'static str,
+    does: &'static str,
+) -> Setting {
+    Setting { path, takes, default, does }
+}
+
+/// What is filled in where a command of one's own names it.
+const PLACEHOLDERS: &[&str] =
+    &["conf", "name", "mode", "team", "ds", "start_ds", "end_ds", "operation", "table"];
+
+/// What is filled in where a command names it that looks for a job of an earlier run.
+const FIND_PLACEHOLDERS: &[&str] = &["conf", "name", "mode", "operation"];
+
+/// What is filled in where a command archives a table.
+const ARCHIVE_PLACEHOLDERS: &[&str] = &["table", "conf", "name", "operation"];
+
+/// Minutes that a job may be given: a week at the most.
+const MINUTES: Takes = Takes::Number(1, 7 * 24 * 60);
+
+/// Every setting of an env but the arguments of its jobs.
+#[rustfmt::skip] // one setting, one line
+pub const SETTINGS: &[Setting] = &[
+    setting("default_env", Takes::Word, "the only env", "the env that is meant when `--env` is missing"),
+    setting("env.*.root", Takes::Text, "the compiled root that exists", "the compiled root, from the repository's top"),
+    setting("env.*.dialect", Takes::OneOf(&["zip", "oss"]), "as the files say", "what wrote the compiled files"),
+    setting("env.*.state", Takes::Text, "`.chronon-plan` at the repository's top", "where the ledger is kept: `gs://BUCKET/PREFIX`, or a folder from the repository's top; the env's name is added"),
+    setting("env.*.lock.ttl", Takes::Number(2, 3600), "60", "after how many seconds without a sign of life a lock may be taken over"),
+    setting("env.*.parallelism", Takes::Number(1, 256), "8", "how many jobs of an apply run at once"),
+    setting("env.*.program", Takes::Words, "`zipline`, or `run.py` in dialect oss", "the CLI and arguments that always come first"),
+    setting("env.*.cli", Takes::OneOf(&["current", "legacy"]), "current", "how the CLI takes the config: `legacy` is `--conf`, up to version 1.0.12"),
+    setting("env.*.runner", Takes::OneOf(&["zipline", "command"]), "zipline", "what runs jobs: the CLI, or commands of your own"),
+    setting("env.*.command", Takes::Template(PLACEHOLDERS), "a step by hand", "with runner `command`: the command of every mode that has none of its own; `{conf}`, `{name}`, `{mode}`, `{team}`, `{ds}`, `{start_ds}`, `{end_ds}`, `{operation}` and `{table}` are filled in, and a word whose placeholder has no value is left out"),
+    setting("env.*.mode.*.command", Takes::Template(PLACEHOLDERS), "`env.*.command`", "with runner `command`: the command of this mode"),
+    setting("env.*.find", Takes::Template(FIND_PLACEHOLDERS), "such a job is submitted again", "with runner `command`: prints, as its last line, what became of the job of an earlier run: `running`, `done`, `failed` or `none`; `{conf}`, `{name}`, `{mode}` and `{operation}` are filled in"),
+    setting("env.*.mode.*.timeout", MINUTES, "as the table of modes says", "how many minutes a job may take"),
+    setting("env.*.mode.*.retries", Takes::Number(0, 10), "as the table of modes says", "how often a job is tried again that failed"),
+    setting("env.*.retry_delay", Takes::Number(0, 3600), "10", "how many seconds to wait before the first new attempt; it doubles with each"),
+    setting("env.*.archive", Takes::Template(ARCHIVE_PLACEHOLDERS), "`--archived` says that somebody did", "the command that archives or drops a table before an `archive-first` backfill; `{table}`, `{conf}`, `{name}`, `{operation}` are filled in"),
+    setting("env.*.consistency", Takes::OneOf(&["schedule", "apply"]), "schedule", "who runs consistency jobs"),
+    setting("env.*.kv_upload", Takes::Words, "a step by hand", "in dialect oss: the command that loads an upload into the KV store; `{conf}`, `{name}`, `{dataset}` and `{ds}` are filled in"),
+    setting("env.*.backfill.start", Takes::Date, "none", "where backfills start that no config gives a start"),
+    setting("env.*.backfill.chunk_days", Takes::Number(1, 36500), "one job for all days", "how many days one job of a backfill computes at most; an apply that was killed goes on with the next chunk"),
+];
+
+/// One argument that jobs are given.
+#[derive(Clone, Copy, Debug)]
+pub struct Argument {
+    /// The setting's name.
+    pub name: &'static str,
+    /// The CLI's option; empty for arguments that are passed on as they are.
+    pub option: &'static str,
+    /// What it takes.
+    pub takes: Takes,
+    /// The one dialect that has it, or both.
+    pub only: Option<Dialect>,
+    /// The modes that take it; empty for all.
+    pub modes: &'static [&'static str],
+    /// What it is for.
+    pub does: &'static str,
+}
+
+const ONLINE: &[&str] = &["streaming", "metadata-upload"];
+const STREAMING: &[&str] = &["streaming"];
+const FLATTENER: &[&str] = &["log-flattener"];
+
+/// Every argument; each may be set per env, mode, team, and team and mode (reference §4.2, §4.3).
+#[rustfmt::skip] // one argument, one line
+pub const ARGUMENTS: &[Argument] = &[
+    Argument { name: "artifact_prefix", option: "--artifact-prefix", takes: Takes::Word, only: Some(Dialect::Zip), modes: &[], does: "where the jars are" },
+    Argument { name: "version", option: "--version", takes: Takes::Word, only: Some(Dialect::Zip), modes: &[], does: "the version of the jars" },
+    Argument { name: "additional_jars", option: "--additional-jars", takes: Takes::Word, only: Some(Dialect::Zip), modes: &[], does: "jars to add, separated by commas" },
+    Argument { name: "uploader", option: "--uploader", takes: Takes::OneOf(&["spark", "bigquery"]), only: Some(Dialect::Zip), modes: &["upload-to-kv"], does: "what loads an upload into the KV store" },
+    Argument { name: "kafka_bootstrap", option: "--kafka-bootstrap", takes: Takes::Word, only: None, modes: STREAMING, does: "the Kafka brokers" },
+    Argument { name: "flink_state_uri", option: "--flink-state-uri", takes: Takes::Word, only: Some(Dialect::Zip), modes: STREAMING, does: "where Flink keeps checkpoints and manifests" },
+    Argument { name: "online_jar", option: "--online-jar", takes: Takes::Word, only: Some(Dialect::Oss), modes: ONLINE, does: "the jar with the online implementation" },
+    Argument { name: "online_class", option: "--online-class", takes: Takes::Word, only: Some(Dialect::Oss), modes: ONLINE, does: "the class of the online implementation" },
+    Argument { name: "online_args", option: "--online-args", takes: Takes::Words, only: None, modes: ONLINE, does: "arguments of the online implementation, as `-Zkey=value`" },
+    Argument { name: "log_table", option: "--log-table", takes: Takes::Word, only: None, modes: FLATTENER, does: "the table of logged responses" },
+    Argument { name: "schema_table", option: "--schema-table", takes: Takes::Word, only: None, modes: FLATTENER, does: "the table of logged schemas" },
+    Argument { name: "extra_args", option: "", takes: Takes::Words, only: None, modes: &[], does: "anything else, passed on as it is" },
+];
+
+/// The places at which arguments may stand, the most specific last.
+pub const ARGUMENT_PLACES: [&str; 4] =
+    ["env.*", "env.*.mode.*", "env.*.team.*", "env.*.team.*.mode.*"];
+
+/// What the setting at this path takes; none for a path that is no setting.
+pub(super) fn takes(path: &[String]) -> Option<Takes> {
+    let fits = |pattern: &str| {
+        let parts: Vec<&str> = pattern.split('.').collect();
+        parts.len() == path.len() && parts.iter().zip(path).all(|(p, s)| *p == "*" || p == s)
+    };
+    let setting = SETTINGS.iter().find(|row| fits(row.path)).map(|row| row.takes);
+    setting.or_else(|| {
+        let (last, _) = path.split_last()?;
+        let argument = ARGUMENTS.iter().find(|row| row.name == last)?;
+        let here = ARGUMENT_PLACES.iter().any(|place| fits(&format!("{place}.{last}")));
+        here.then_some(argument.takes)
+    })
+}
