@@ -7,8 +7,10 @@ use chronon_plan::impact::rules::Breaks;
 use chronon_plan::impact::rules::Notice;
 use chronon_plan::impact::rules::RULES;
 use chronon_plan::plan::modes::MODES;
+use chronon_plan::plan::policy::WHENS;
 use chronon_plan::plan::settings::ARGUMENTS;
 use chronon_plan::plan::settings::SETTINGS;
+use chronon_plan::plan::settings::read;
 use chronon_plan::plan::warning::CODES;
 
 use crate::support::golden;
@@ -104,6 +106,14 @@ fn arguments() -> String {
     table
 }
 
+fn policies() -> String {
+    let mut table = String::from("| `when` | a plan falls under it when |\n|---|---|\n");
+    for (_, name, meaning) in WHENS {
+        writeln!(table, "| `{name}` | {meaning} |").unwrap();
+    }
+    table
+}
+
 #[test]
 fn the_readme_has_the_tables_of_the_code() {
     let mut now = readme();
@@ -114,11 +124,20 @@ fn the_readme_has_the_tables_of_the_code() {
         ("exit codes", exits()),
         ("settings", settings()),
         ("arguments", arguments()),
+        ("policies", policies()),
     ];
     for (name, table) in tables {
         now = with_table(&now, name, &table);
     }
     golden(&project().join("README.md"), &now);
+}
+
+#[test]
+fn the_settings_in_the_readme_can_be_read() {
+    let readme = readme();
+    let blocks = readme.split("```toml\n").skip(1).map(|it| it.split("```").next().unwrap());
+    let read: Vec<usize> = blocks.map(|it| read(it).unwrap().policies.len()).collect();
+    assert!(read.len() >= 3 && read.contains(&2), "{read:?}");
 }
 
 #[test]

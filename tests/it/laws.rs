@@ -45,7 +45,11 @@ use crate::support::corpus;
 use crate::support::project;
 
 /// Runs a test on examples of a strategy, the same ones each time.
-fn check<S: Strategy>(cases: u32, examples: &S, test: impl Fn(S::Value) -> Result<(), String>) {
+pub(crate) fn check<S: Strategy>(
+    cases: u32,
+    examples: &S,
+    test: impl Fn(S::Value) -> Result<(), String>,
+) {
     let config = Config {
         cases,
         failure_persistence: None,
@@ -695,6 +699,12 @@ fn no_text_makes_reading_settings_panic() {
         "true",
         ",",
         "[env.prod.team.rides.mode.backfill]\n",
+        "[ci.label]\n",
+        "[policy.",
+        "when",
+        "'team'",
+        "labels",
+        "['a']",
         "version",
         "kv_upload",
         "\u{feff}",

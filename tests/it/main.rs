@@ -21,6 +21,7 @@ mod lock;
 mod names;
 mod objects;
 mod pending;
+mod policies;
 mod processes;
 mod repositories;
 mod rules;

@@ -1,10 +1,12 @@
-//! `chronon-plan.toml`: what an env is and how its jobs are called.
+//! `chronon-plan.toml`: what an env is, how its jobs are called, what CI does, and which policies
+//! a plan must meet.
 //!
 //! # Why
 //! Every setting is a row of a table that reading, the docs and the messages share. A mistake is
 //! never half understood: all of them are reported at once, each with its line, and an unknown
 //! name with the nearest known one.
 
+mod policies;
 mod read;
 mod table;
 mod takes;
@@ -13,6 +15,7 @@ pub use read::read;
 pub use table::ARGUMENT_PLACES;
 pub use table::ARGUMENTS;
 pub use table::Argument;
+pub use table::Item;
 pub use table::SETTINGS;
 pub use table::Setting;
 pub use table::Takes;
@@ -22,6 +25,7 @@ use std::collections::BTreeMap;
 use crate::model::day::Day;
 use crate::model::name::Dialect;
 use crate::plan::modes::Mode;
+use crate::plan::policy::Policy;
 
 /// The file's name, at the top of the repository.
 pub const FILE: &str = "chronon-plan.toml";
@@ -140,4 +144,44 @@ pub struct Settings {
     pub default_env: Option<String>,
     /// Every env by name.
     pub envs: BTreeMap<String, EnvSettings>,
+    /// What CI does.
+    pub ci: Ci,
+    /// The policies, by name.
+    pub policies: Vec<Policy>,
+}
+
+/// What CI does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ci {
+    /// The envs that it looks after; empty for all.
+    pub envs: Vec<String>,
+    /// What becomes of a push to the default branch that belongs to no pull request.
+    pub direct_push: DirectPush,
+    /// Whether a plan is applied that asks for strictly less than the approved one.
+    pub applies_smaller: bool,
+    /// The labels that it puts on pull requests and takes off.
+    pub labels: Labels,
+}
+
+/// What becomes of a push to the default branch that belongs to no pull request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DirectPush {
+    /// Nobody approved it, so nothing is applied.
+    #[default]
+    Refuse,
+    /// It is applied.
+    Apply,
+    /// It is planned, and the plan is reported.
+    Plan,
+}
+
+/// The labels that CI puts on pull requests and takes off; none where none is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// Of those whose plan has steps.
+    pub jobs: Option<String>,
+    /// Of those that break online clients.
+    pub breaking: Option<String>,
+    /// Of those that rewrite history.
+    pub history: Option<String>,
 }

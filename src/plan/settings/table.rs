@@ -1,6 +1,7 @@
 //! TABLES of settings and of arguments, and what each takes.
 
 use crate::model::name::Dialect;
+use crate::plan::policy::WHEN_NAMES;
 
 /// What a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,23 @@ pub enum Takes {
     Number(u32, u32),
     /// A date.
     Date,
+    /// One of these things.
+    One(Item),
+    /// A list of these things, which is not empty.
+    List(Item),
+}
+
+/// A thing that settings name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// An env or a team.
+    Name,
+    /// A label of pull requests.
+    Label,
+    /// Configs, by a glob over their addresses.
+    Configs,
+    /// Whose approvals count: `@login`, `@organization/team` or `codeowners`.
+    People,
 }
 
 /// One setting.
@@ -56,7 +74,7 @@ const ARCHIVE_PLACEHOLDERS: &[&str] = &["table", "conf", "name", "operation"];
 /// Minutes that a job may be given: a week at the most.
 const MINUTES: Takes = Takes::Number(1, 7 * 24 * 60);
 
-/// Every setting of an env but the arguments of its jobs.
+/// Every setting but the arguments of jobs.
 #[rustfmt::skip] // one setting, one line
 pub const SETTINGS: &[Setting] = &[
     setting("default_env", Takes::Word, "the only env", "the env that is meant when `--env` is missing"),
@@ -79,6 +97,21 @@ pub const SETTINGS: &[Setting] = &[
     setting("env.*.kv_upload", Takes::Words, "a step by hand", "in dialect oss: the command that loads an upload into the KV store; `{conf}`, `{name}`, `{dataset}` and `{ds}` are filled in"),
     setting("env.*.backfill.start", Takes::Date, "none", "where backfills start that no config gives a start"),
     setting("env.*.backfill.chunk_days", Takes::Number(1, 36500), "one job for all days", "how many days one job of a backfill computes at most; an apply that was killed goes on with the next chunk"),
+    setting("ci.envs", Takes::List(Item::Name), "all", "the envs that CI looks after"),
+    setting("ci.direct_push", Takes::OneOf(&["refuse", "apply", "plan"]), "refuse", "what becomes of a push to the default branch that belongs to no pull request"),
+    setting("ci.smaller", Takes::OneOf(&["refuse", "apply"]), "refuse", "what becomes of a plan that asks for strictly less than the approved one"),
+    setting("ci.label.jobs", Takes::One(Item::Label), "none", "the label of pull requests whose plan has steps; it is put on and taken off"),
+    setting("ci.label.breaking", Takes::One(Item::Label), "none", "the same, for those that break online clients"),
+    setting("ci.label.history", Takes::One(Item::Label), "none", "the same, for those that rewrite history"),
+    setting("policy.*.when", Takes::OneOf(&WHEN_NAMES), "a mistake", "what a plan does that falls under the policy: see the table of policies"),
+    setting("policy.*.envs", Takes::List(Item::Name), "all", "the envs whose plans fall under it"),
+    setting("policy.*.days", Takes::Number(0, 1_000_000), "a mistake", "with `backfill-days` alone: it holds above so many days"),
+    setting("policy.*.teams", Takes::List(Item::Name), "all; with `team`, a mistake", "it is about configs of these teams alone"),
+    setting("policy.*.configs", Takes::List(Item::Configs), "all", "it is about these configs alone: globs such as `joins/risk.*`"),
+    setting("policy.*.allowed", Takes::List(Item::Configs), "none", "these configs are exempt: globs such as `group_bys/ads.*`"),
+    setting("policy.*.labels", Takes::List(Item::Label), "none is needed", "one of these labels must be on the pull request"),
+    setting("policy.*.approvals", Takes::Number(1, 20), "1 with `from`, else none is needed", "how many reviews must approve"),
+    setting("policy.*.from", Takes::List(Item::People), "anybody who may write", "whose approvals count: `@login`, `@organization/team`, or `codeowners` for the owners of the configs that make the plan fall under it"),
 ];
 
 /// One argument that jobs are given.

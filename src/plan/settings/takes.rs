@@ -2,8 +2,12 @@
 
 use toml::de::DeValue;
 
+use super::table::Item;
 use super::table::Takes;
 use crate::model::day::Day;
+use crate::model::name::CONFIG_TYPES;
+use crate::plan::policy::CODEOWNERS;
+use crate::plan::policy::is_handle;
 
 /// The words of a value that a setting takes; else what it should be.
 pub(super) fn check(takes: Takes, value: &DeValue<'_>) -> Result<Vec<String>, String> {
@@ -43,6 +47,16 @@ pub(super) fn check(takes: Takes, value: &DeValue<'_>) -> Result<Vec<String>, St
             let word = word.ok_or_else(|| expected("a date", is(value)))?;
             word.parse::<Day>().map(|day| vec![day.to_string()]).map_err(|error| error.to_string())
         }
+        Takes::One(item) => {
+            let text = text(value).ok_or_else(|| expected("a string", is(value)))?;
+            named(item, &text).map(|()| vec![text])
+        }
+        Takes::List(item) => match texts(value)? {
+            none if none.is_empty() => {
+                Err("an empty list: name something, or leave the setting out".to_owned())
+            }
+            list => list.iter().try_for_each(|text| named(item, text)).map(|()| list),
+        },
     }
 }
 
@@ -74,12 +88,44 @@ fn template(words: Vec<String>, known: &'static [&'static str]) -> Result<Vec<St
     }
 }
 
+/// Whether a text is the name of such a thing; if not, why.
+fn named(item: Item, text: &str) -> Result<(), String> {
+    let fits = match item {
+        Item::Name => !text.is_empty(),
+        Item::Label => (1..=50).contains(&text.chars().count()) && text.trim() == text,
+        Item::Configs => can_match(text),
+        Item::People => text == CODEOWNERS || is_handle(text),
+    };
+    match item {
+        _ if fits => Ok(()),
+        Item::Name => Err("an empty name".to_owned()),
+        Item::Label => Err(format!(
+            "`{text}` is no label: those have 1 to 50 characters, and no white space around them"
+        )),
+        Item::Configs => Err(format!(
+            "`{text}` matches no config: addresses look like `group_bys/team.file.name__1`"
+        )),
+        Item::People => {
+            Err(format!("`{text}` is none of `@login`, `@organization/team`, `{CODEOWNERS}`"))
+        }
+    }
+}
+
+/// Whether there can be an address that a glob matches: a policy must not be off by a slip.
+fn can_match(glob: &str) -> bool {
+    let start = glob.find(['*', '?']).map_or(glob, |at| &glob[..at]);
+    CONFIG_TYPES.iter().any(|(_, dir, _)| {
+        let address = format!("{dir}/");
+        start.starts_with(&address) || (start.len() < glob.len() && address.starts_with(start))
+    })
+}
+
 fn expected(what: &str, found: &str) -> String {
     format!("expected {what}, found {found}")
 }
 
 /// A suggestion, where a known name is near.
-pub(super) fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> String {
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let scored = known.map(|it| (strsim::jaro_winkler(name, it), it));
     match scored.max_by(|a, b| a.0.total_cmp(&b.0)) {
         Some((score, best)) if score > 0.75 => format!("; did you mean `{best}`?"),
