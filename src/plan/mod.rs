@@ -28,6 +28,7 @@ pub use inputs::Lineages;
 pub use inputs::Options;
 pub use inputs::OwnPrints;
 pub use inputs::StaleCopy;
+pub use settings::nearest;
 pub use upgrade::upgraded;
 
 use std::collections::BTreeMap;

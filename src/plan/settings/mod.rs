@@ -19,6 +19,7 @@ pub use table::Item;
 pub use table::SETTINGS;
 pub use table::Setting;
 pub use table::Takes;
+pub use takes::nearest;
 
 use std::collections::BTreeMap;
 

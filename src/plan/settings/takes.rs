@@ -125,7 +125,7 @@ fn expected(what: &str, found: &str) -> String {
 }
 
 /// A suggestion, where a known name is near.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let scored = known.map(|it| (strsim::jaro_winkler(name, it), it));
     match scored.max_by(|a, b| a.0.total_cmp(&b.0)) {
         Some((score, best)) if score > 0.75 => format!("; did you mean `{best}`?"),
