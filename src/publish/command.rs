@@ -114,7 +114,7 @@ impl Command {
             "--done" => self.done.push(value),
             _ => match &self.env {
                 Some(env) if *env != value => {
-                    return Err(format!("`--env` is given twice: one comment for each env"));
+                    return Err("`--env` is given twice: one comment for each env".to_owned());
                 }
                 _ => self.env = Some(value),
             },

@@ -164,7 +164,7 @@ pub struct WorkflowRun {
     pub id: u64,
     /// The workflow's name; empty where it has none.
     pub name: String,
-    /// How it ended: `success`, `failure`, …
+    /// How it ended: `success`, `failure`, …; empty where GitHub does not say.
     pub conclusion: String,
     /// What had started it.
     pub event: String,
@@ -399,7 +399,7 @@ fn workflow_run(fields: &mut Fields<'_>, action: &str) -> Option<What> {
     Some(What::WorkflowRun(WorkflowRun {
         id: fields.number("workflow_run.id"),
         name: fields.maybe_text("workflow_run.name").unwrap_or_default(),
-        conclusion: fields.text("workflow_run.conclusion"),
+        conclusion: fields.maybe_text("workflow_run.conclusion").unwrap_or_default(),
         event: fields.text("workflow_run.event"),
         head_sha: fields.text("workflow_run.head_sha"),
         head_branch: fields.maybe_text("workflow_run.head_branch"),
@@ -498,10 +498,12 @@ mod tests {
     fn a_pull_request_of_a_list_is_merged_when_it_says_when() {
         let mut value = pull();
         value.as_object_mut().unwrap().remove("merged");
-        assert!(!PullRef::of(&value).unwrap().merged);
+        assert!(!PullRef::try_from(value.clone()).unwrap().merged);
         value["merged_at"] = "2026-03-01T10:00:00Z".into();
-        assert!(PullRef::of(&value).unwrap().merged);
-        assert_eq!(PullRef::of(&json!({})).unwrap_err().len(), 8);
+        assert!(PullRef::try_from(value.clone()).unwrap().merged);
+        value["head"] = json!({"sha": "a1"});
+        let error = PullRef::try_from(value).unwrap_err();
+        assert_eq!(error, "a pull request lacks `head.ref`");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! A pull request as GitHub tells of it, in events and in its API alike.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 /// What GitHub shows for somebody who is not there any more.
 pub(super) const GHOST: &str = "ghost";
 
 /// A pull request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Value")]
 pub struct PullRef {
     /// Its number in the repository.
     pub number: u64,
@@ -36,18 +38,23 @@ pub struct PullRef {
     pub is_fork: bool,
 }
 
-impl PullRef {
-    /// Reads one as the API gives it.
-    ///
-    /// # Errors
-    /// The fields that are missing or of another type.
-    pub fn of(value: &Value) -> Result<Self, Vec<String>> {
-        let mut fields = Fields::new(value);
+impl TryFrom<Value> for PullRef {
+    type Error = String;
+
+    /// Reads one as the API gives it; else what it lacks.
+    fn try_from(value: Value) -> Result<Self, String> {
+        let mut fields = Fields::new(&value);
         let pull = Self::read(&mut fields, "");
         let missing = fields.missing();
-        if missing.is_empty() { Ok(pull) } else { Err(missing) }
+        if missing.is_empty() {
+            Ok(pull)
+        } else {
+            Err(format!("a pull request lacks `{}`", missing.join("`, `")))
+        }
     }
+}
 
+impl PullRef {
     /// Reads the one below a path.
     pub(super) fn read(fields: &mut Fields<'_>, at: &str) -> Self {
         let head_repo = fields.maybe_text(&format!("{at}head.repo.full_name"));

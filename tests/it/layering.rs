@@ -44,11 +44,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("std::net", &[]),
     ("std::os", &["source/checkout.rs", "apply/machine.rs", "apply/process.rs"]),
     // Spans of time are values; clocks are not.
-    ("std::time", &["state/", "apply/", "cli/"]),
+    ("std::time", &["state/", "publish/", "apply/", "cli/"]),
     ("std::time::Instant", &["apply/command.rs", "apply/dataproc.rs", "apply/process.rs", "apply/zipline.rs", "cli/"]),
     ("std::time::SystemTime", &[]),
     ("std::thread", &["source/", "plan/inputs.rs", "apply/engine.rs", "apply/gate.rs", "apply/process.rs", "cli/"]),
-    ("jiff", &["model/day.rs", "cli/state.rs", "cli/commands/plan.rs"]),
+    ("jiff", &["model/day.rs", "publish/answer.rs", "cli/state.rs", "cli/commands/plan.rs"]),
     ("jiff::Timestamp", &["cli/state.rs", "cli/commands/plan.rs"]),
     ("jiff::Zoned", &[]),
     ("terminal_size", &["cli/output.rs"]),
@@ -74,6 +74,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("google_cloud_gax", &["state/gcs.rs"]),
     ("tokio", &["state/gcs.rs"]),
     ("bytes", &["state/gcs.rs"]),
+    ("reqwest", &["publish/http.rs"]),
     ("schemars", &["plan/contract.rs", "render/graph.rs", "state/", "apply/progress.rs", "cli/commands/", "cli/progress.rs"]),
 ];
 
