@@ -10,6 +10,7 @@ mod docs;
 mod documents;
 mod fence;
 mod forms;
+mod github;
 mod holding;
 mod hostile;
 mod kills;

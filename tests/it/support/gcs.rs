@@ -11,7 +11,7 @@
 #[path = "buckets.rs"]
 mod buckets;
 #[path = "http.rs"]
-mod http;
+pub(crate) mod http;
 
 use std::collections::BTreeMap;
 use std::io::BufReader;

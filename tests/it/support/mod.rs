@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod gcs;
+pub(crate) mod github;
 pub(crate) mod interleave;
 pub(crate) mod memory;
 mod repo;
