@@ -40,9 +40,18 @@ impl Token {
         &self.0
     }
 
-    /// A text without it.
+    /// A text without it, in whichever case: a host is written in small letters.
     pub fn cover(&self, text: &str) -> String {
-        text.replace(&self.0, COVER)
+        let (lower, secret) = (text.to_ascii_lowercase(), self.0.to_ascii_lowercase());
+        let mut covered = String::with_capacity(text.len());
+        let mut at = 0;
+        for (found, _) in lower.match_indices(&secret) {
+            covered.push_str(&text[at..found]);
+            covered.push_str(COVER);
+            at = found + secret.len();
+        }
+        covered.push_str(&text[at..]);
+        covered
     }
 }
 
@@ -57,6 +66,10 @@ mod tests {
         assert_eq!(format!("{token:?} {:?}", Some(&token)), "*** Some(***)");
         let text = "Bearer ghs_16C7e42F292c6912E7, ghs_16C7e42F292c6912E7";
         assert_eq!(token.cover(text), "Bearer ***, ***");
+        assert_eq!(
+            token.cover("ä http://GHS_16c7e42f292c6912e7.example ü"),
+            "ä http://***.example ü"
+        );
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod objects;
 mod pending;
 mod policies;
 mod processes;
+mod publish;
 mod repositories;
 mod rules;
 mod runners;

@@ -6,6 +6,7 @@ pub(crate) mod github;
 pub(crate) mod interleave;
 pub(crate) mod memory;
 mod repo;
+pub(crate) mod script;
 pub(crate) mod stage;
 pub(crate) mod standin;
 
