@@ -121,6 +121,9 @@ impl Answer {
         let header = self.header("x-accepted-github-permissions")?;
         let spelled = |one: &str| -> Option<String> {
             let (name, level) = one.trim().split_once('=')?;
+            // Nothing else is a permission, and it is shown as it is.
+            let is_word = |it: &str| it.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
+            (is_word(name) && is_word(level)).then_some(())?;
             Some(format!("{}: {level}", name.replace('_', "-")))
         };
         let all = |set: &str| set.split(',').map(spelled).collect::<Option<Vec<_>>>();
@@ -265,6 +268,7 @@ mod tests {
             ("pull_requests=read,contents=read", Some("pull-requests: read, contents: read")),
             ("", None),
             ("nonsense", None),
+            ("Bearer ghs_16C7=write", None),
         ] {
             let answer = answer(403, &[("x-accepted-github-permissions", header)], "");
             assert_eq!(answer.permission().as_deref(), expected, "{header}");

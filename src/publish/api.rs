@@ -401,7 +401,6 @@ impl Api {
             401 => PublishError::Unauthorized { what, message },
             403 => {
                 let permission = answer.permission();
-                let permission = permission.map(|it| short(&self.token.cover(&it)));
                 PublishError::Forbidden { what, message, permission }
             }
             404 | 410 => PublishError::NotFound { what, message },
