@@ -8,6 +8,7 @@ pub mod event;
 pub mod github;
 pub mod http;
 pub mod objects;
+pub mod owners;
 pub mod people;
 mod pull;
 pub mod record;

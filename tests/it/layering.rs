@@ -62,6 +62,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main.rs"]),
     ("rustc_hash", &["source/", "model/lineage.rs"]),
     ("wildmatch", &["plan/mod.rs", "plan/policy/falls.rs", "cli/commands/graph.rs", "cli/commands/state.rs", "cli/commands/correct.rs"]),
+    ("ignore", &["publish/owners.rs"]),
     ("sha2", &["source/cache.rs", "impact/fingerprint.rs", "plan/digest.rs", "apply/machine.rs", "apply/work.rs", "state/ledger.rs"]),
     ("indicatif", &["cli/progress.rs"]),
     ("signal_hook", &["cli/signals.rs"]),

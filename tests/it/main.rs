@@ -21,6 +21,7 @@ mod ledgers;
 mod lock;
 mod names;
 mod objects;
+mod owners;
 mod pending;
 mod policies;
 mod processes;
