@@ -222,11 +222,12 @@ fn patterns_match_what_git_matches() {
         fs::write(path, "").unwrap();
     }
     let seen = std::cell::RefCell::new(BTreeMap::<usize, usize>::new());
-    check(600, &any_pattern(), |pattern| {
+    check(800, &any_pattern(), |pattern| {
         // What CODEOWNERS means otherwise: a star at the end of a folder, comments, slashes in a row.
         let other = pattern.ends_with("/*") || pattern.starts_with('#') || pattern.contains("//");
         // Inside a name two stars should be one; git itself is at odds with its manual there.
-        let odd = pattern.split('/').any(|it| it.contains("**") && it.trim_matches('*') != "");
+        let odd =
+            pattern.split('/').any(|it| it.contains("**") && !it.trim_matches('*').is_empty());
         if other || odd {
             return Ok(());
         }
@@ -236,11 +237,11 @@ fn patterns_match_what_git_matches() {
         }
         let owned: Vec<&str> =
             files.iter().copied().filter(|it| !owners.owners_of(it).is_empty()).collect();
-        *seen.borrow_mut().entry(owned.len().min(3)).or_default() += 1;
+        *seen.borrow_mut().entry(owned.len().min(2)).or_default() += 1;
         assert_eq!(owned, ignored(folder.path(), &pattern, &files), "{pattern}");
         Ok(())
     });
-    assert!((0..=3).all(|it| seen.borrow().get(&it).is_some_and(|it| *it > 3)), "{seen:?}");
+    assert!((0..=2).all(|it| seen.borrow().get(&it).is_some_and(|it| *it > 10)), "{seen:?}");
 }
 
 #[test]
@@ -374,7 +375,7 @@ fn addresses_and_sources_of_real_configs_are_found() {
     assert!(seen >= 15, "{seen}");
     let team = usual_path("compiled", &"teams_metadata/ads".parse().unwrap());
     assert_eq!(team, "compiled/teams_metadata/ads/ads_team_metadata");
-    assert!(project().join("fixtures/zipline/base").join(&team.replace("ads", "catalog")).exists());
+    assert!(project().join("fixtures/zipline/base").join(team.replace("ads", "catalog")).exists());
     assert_eq!(usual_path("", &"joins/a.b.c".parse().unwrap()), "joins/a/b.c");
 }
 
