@@ -36,7 +36,55 @@ use crate::plan::contract::Warning;
 const GRAPH_STEPS: usize = 30;
 
 /// Up to this many configs are read without a click.
-const OPEN_CONFIGS: usize = 4;
+pub(super) const OPEN_CONFIGS: usize = 4;
+
+/// How much of a block is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Everything.
+    Full,
+    /// No SQL and no commands; long values and lists are cut.
+    Fields,
+}
+
+impl Depth {
+    /// Text as it may stand in a block.
+    fn text(self, text: &str, most: usize) -> String {
+        match self {
+            Self::Full => visible(text),
+            Self::Fields => words::short(text, most),
+        }
+    }
+
+    /// A config of which the block tells.
+    fn name(self, address: &Address) -> String {
+        self.text(&address.to_string(), 200)
+    }
+
+    /// A sentence.
+    fn prose(self, text: &str) -> String {
+        match self {
+            Self::Full => prose(text),
+            Self::Fields => prose(&words::short(text, 200)),
+        }
+    }
+
+    /// A value.
+    fn value(self, value: Option<&Value>) -> String {
+        code(&self.text(&words::value(value), 60))
+    }
+
+    /// Names of which the block does not tell.
+    fn list<T: ToString>(self, names: &[T]) -> String {
+        let most = if self == Self::Full { usize::MAX } else { 5 };
+        let shown = names.iter().take(most).map(|it| code(&self.text(&it.to_string(), 120)));
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        match names.len().saturating_sub(most) {
+            0 => shown,
+            more => format!("{shown} and {} more", words::thousands(more)),
+        }
+    }
+}
 
 /// A plan as Markdown.
 pub fn plan(plan: &Plan) -> String {
@@ -47,13 +95,13 @@ pub fn plan(plan: &Plan) -> String {
     let configs: usize = outline.blocks.iter().map(Block::configs).sum();
     let open = if configs <= OPEN_CONFIGS { Fold::Open } else { Fold::Closed };
     for block in &outline.blocks {
-        block_fold(&mut page, open, block);
+        block_fold(&mut page, open, block, Depth::Full);
     }
     removed(&mut page, plan);
     steps(&mut page, plan);
     quiet(&mut page, &outline.quiet);
     files(&mut page, plan);
-    orphans(&mut page, plan);
+    orphans(&mut page, plan, Depth::Full);
     let _ = writeln!(page, "<sub>digest {} · as of {}</sub>", code(&plan.digest), plan.as_of);
     page
 }
@@ -71,13 +119,13 @@ pub fn changes(plan: &Plan) -> String {
     );
     for block in &outline.blocks {
         let mut body = String::new();
-        block.fields.iter().for_each(|field| field_item(&mut body, field));
+        block.fields.iter().for_each(|field| field_item(&mut body, field, Depth::Full));
         for member in &block.members {
             let _ = writeln!(body, "\n{} {}\n", sign(member), address(member.config));
             member
                 .change
                 .iter()
-                .for_each(|change| columns(&mut body, &change.columns, change.kind));
+                .for_each(|change| columns(&mut body, &change.columns, change.kind, Depth::Full));
         }
         if block.members.iter().any(|member| member.change.is_some()) {
             let _ = writeln!(page, "{body}");
@@ -124,7 +172,7 @@ fn warnings(page: &mut String, plan: &Plan) {
     }
 }
 
-fn address(address: &Address) -> String {
+pub(super) fn address(address: &Address) -> String {
     code(&address.to_string())
 }
 
@@ -134,12 +182,12 @@ fn addresses(addresses: &[Address]) -> String {
 
 /// Whether a fold can be read without a click.
 #[derive(Clone, Copy)]
-enum Fold {
+pub(super) enum Fold {
     Open,
     Closed,
 }
 
-fn fold(page: &mut String, fold: Fold, summary: &str, body: &str) {
+pub(super) fn fold(page: &mut String, fold: Fold, summary: &str, body: &str) {
     let tag = match fold {
         Fold::Open => "<details open>",
         Fold::Closed => "<details>",
@@ -148,24 +196,24 @@ fn fold(page: &mut String, fold: Fold, summary: &str, body: &str) {
     let _ = writeln!(page, "{tag}<summary>{summary}</summary>\n\n{body}\n</details>\n");
 }
 
-fn block_fold(page: &mut String, how: Fold, block: &Block<'_>) {
+pub(super) fn block_fold(page: &mut String, how: Fold, block: &Block<'_>, depth: Depth) {
     let mut body = String::new();
     for field in &block.fields {
-        field_item(&mut body, field);
+        field_item(&mut body, field, depth);
     }
     if !block.upstream.is_empty() {
-        let list: Vec<String> = block.upstream.iter().map(|it| address(it)).collect();
-        let _ = writeln!(body, "- reads the table of {}, which changes", list.join(", "));
+        let list = depth.list(&block.upstream);
+        let _ = writeln!(body, "- reads the table of {list}, which changes");
     }
     for reason in &block.reasons {
-        let _ = writeln!(body, "- {}", prose(reason));
+        let _ = writeln!(body, "- {}", depth.prose(reason));
     }
     for member in &block.members {
-        member_part(&mut body, block, member);
+        member_part(&mut body, block, member, depth);
     }
     let summary = match block.members.as_slice() {
         [member] if member.others.is_empty() => {
-            format!("{} {}{}", sign(member), html(&member.config.to_string()), jobs(&member.steps))
+            format!("{} {}{}", sign(member), html(&depth.name(member.config)), jobs(&member.steps))
         }
         [first, ..] => {
             let number = words::count(block.configs(), "config");
@@ -178,7 +226,7 @@ fn block_fold(page: &mut String, how: Fold, block: &Block<'_>) {
     fold(page, how, &summary, &body);
 }
 
-fn sign(member: &Member<'_>) -> &'static str {
+pub(super) fn sign(member: &Member<'_>) -> &'static str {
     match member.change.map(|change| change.kind) {
         Some(Kind::Added) => "➕",
         Some(Kind::Removed) => "➖",
@@ -188,16 +236,16 @@ fn sign(member: &Member<'_>) -> &'static str {
     }
 }
 
-fn jobs(steps: &[&Step]) -> String {
+pub(super) fn jobs(steps: &[&Step]) -> String {
     let modes: Vec<&str> = steps.iter().map(|step| step.mode.as_str()).collect();
     if modes.is_empty() { " · no job".to_owned() } else { format!(" · {}", modes.join(", ")) }
 }
 
-fn field_item(body: &mut String, field: &Field) {
-    let because = prose(&field.because);
-    let path = code(&field.path);
+fn field_item(body: &mut String, field: &Field, depth: Depth) {
+    let because = depth.prose(&field.because);
+    let path = code(&depth.text(&field.path, 120));
     let text = |value: &Option<Value>| value.as_ref().and_then(|it| it.as_str().map(str::to_owned));
-    let value = |value: &Option<Value>| code(&words::value(value.as_ref()));
+    let value = |value: &Option<Value>| depth.value(value.as_ref());
     let what = match (&field.before, &field.after) {
         _ if field.hidden => format!("{path} changed, values hidden"),
         _ if field.reordered => format!("{path} in another order"),
@@ -205,29 +253,30 @@ fn field_item(body: &mut String, field: &Field) {
         (Some(Value::Array(_) | Value::Object(_)), None) => format!("{path} removed"),
         (None, Some(_)) => format!("{path} added: {}", value(&field.after)),
         (Some(_), None) => format!("{path} removed: {}", value(&field.before)),
-        (Some(_), Some(_)) if field.sql => path,
+        (Some(_), Some(_)) if field.sql && depth == Depth::Full => path,
+        (Some(_), Some(_)) if field.sql => format!("{path} changed"),
         _ => format!("{path}: {} → {}", value(&field.before), value(&field.after)),
     };
     let _ = writeln!(body, "- {what} — {because}");
-    if let (true, Some(before), Some(after)) = (field.sql, text(&field.before), text(&field.after))
-    {
+    let sql = field.sql && depth == Depth::Full;
+    if let (true, Some(before), Some(after)) = (sql, text(&field.before), text(&field.after)) {
         let _ = writeln!(body, "\n{}", fenced("diff", &sql::lines(&before, &after)));
     }
 }
 
-fn member_part(body: &mut String, block: &Block<'_>, member: &Member<'_>) {
+fn member_part(body: &mut String, block: &Block<'_>, member: &Member<'_>, depth: Depth) {
     if block.configs() > 1 {
         let all = std::iter::once(member.config).chain(member.others.iter().copied());
-        let all: Vec<String> = all.map(address).collect();
+        let all: Vec<String> = all.map(|it| code(&depth.name(it))).collect();
         let _ = writeln!(body, "\n{} {}\n", sign(member), all.join(", "));
     }
     if let Some(change) = member.change {
         if let Some(from) = &change.from {
-            let _ = writeln!(body, "- replaces {}", address(from));
+            let _ = writeln!(body, "- replaces {}", code(&depth.name(from)));
         }
-        columns(body, &change.columns, change.kind);
+        columns(body, &change.columns, change.kind, depth);
         if !change.downstream.is_empty() {
-            let _ = writeln!(body, "- downstream: {}", addresses(&change.downstream));
+            let _ = writeln!(body, "- downstream: {}", depth.list(&change.downstream));
         }
     }
     for group in words::grouped(&member.steps) {
@@ -248,11 +297,10 @@ fn notes(step: &Step) -> String {
     notes
 }
 
-fn columns(body: &mut String, columns: &Columns, kind: Kind) {
-    let codes = |names: &[String]| names.iter().map(|it| code(it)).collect::<Vec<_>>().join(", ");
+fn columns(body: &mut String, columns: &Columns, kind: Kind, depth: Depth) {
     let mut list = |what: &str, names: &[String]| {
         if !names.is_empty() {
-            let _ = writeln!(body, "- columns {what}: {}", codes(names));
+            let _ = writeln!(body, "- columns {what}: {}", depth.list(names));
         }
     };
     list("added", &columns.added);
@@ -261,11 +309,12 @@ fn columns(body: &mut String, columns: &Columns, kind: Kind) {
         list("with other values", &columns.changed);
     }
     for renamed in &columns.renamed {
-        let _ = writeln!(body, "- column {} renamed to {}", code(&renamed.from), code(&renamed.to));
+        let name = |name: &str| code(&depth.text(name, 120));
+        let _ = writeln!(body, "- column {} renamed to {}", name(&renamed.from), name(&renamed.to));
     }
 }
 
-fn removed(page: &mut String, plan: &Plan) {
+pub(super) fn removed(page: &mut String, plan: &Plan) {
     let gone: Vec<Address> = plan
         .changes
         .iter()
@@ -284,7 +333,7 @@ fn removed(page: &mut String, plan: &Plan) {
 }
 
 /// Every step in order, with its command.
-fn steps(page: &mut String, plan: &Plan) {
+pub(super) fn steps(page: &mut String, plan: &Plan) {
     if plan.steps.is_empty() {
         return;
     }
@@ -337,7 +386,7 @@ fn shell(argv: &[String]) -> String {
     argv.iter().map(quote).collect::<Vec<_>>().join(" ").replace('\n', "\\n")
 }
 
-fn quiet(page: &mut String, quiet: &[Quiet<'_>]) {
+pub(super) fn quiet(page: &mut String, quiet: &[Quiet<'_>]) {
     if quiet.is_empty() {
         return;
     }
@@ -357,7 +406,7 @@ fn quiet(page: &mut String, quiet: &[Quiet<'_>]) {
     fold(page, Fold::Closed, "Changed, no job needed", &body);
 }
 
-fn files(page: &mut String, plan: &Plan) {
+pub(super) fn files(page: &mut String, plan: &Plan) {
     let mut body = String::new();
     for file in &plan.skipped_files {
         let place =
@@ -388,14 +437,14 @@ fn files(page: &mut String, plan: &Plan) {
     }
 }
 
-fn orphans(page: &mut String, plan: &Plan) {
+pub(super) fn orphans(page: &mut String, plan: &Plan, depth: Depth) {
     if plan.orphans.is_empty() {
         return;
     }
     let mut body = String::new();
     for orphan in &plan.orphans {
         let _ = writeln!(body, "- {} of {}", code(&orphan.what), address(&orphan.config));
-        if !orphan.remove_with.is_empty() {
+        if !orphan.remove_with.is_empty() && depth == Depth::Full {
             let commands: Vec<String> = orphan.remove_with.iter().map(|it| visible(it)).collect();
             let _ = writeln!(body, "\n{}", fenced("sh", &commands.join("\n")));
         }

@@ -1,5 +1,6 @@
 //! A plan to text, Markdown, JSON and graphs. Pure: the same plan gives the same bytes.
 
+pub mod comment;
 mod escape;
 pub mod graph;
 pub mod json;

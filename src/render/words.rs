@@ -124,8 +124,13 @@ pub(super) fn step(step: &Step) -> String {
 pub(super) fn value(value: Option<&Value>) -> String {
     const LONGEST: usize = 160;
     let Some(value) = value else { return "none".to_owned() };
-    let text = visible(&value.to_string());
-    match text.char_indices().nth(LONGEST) {
+    short(&value.to_string(), LONGEST)
+}
+
+/// Text on one line of at most `most` characters; what is cut off is marked.
+pub(super) fn short(text: &str, most: usize) -> String {
+    let text = visible(text);
+    match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text,
     }

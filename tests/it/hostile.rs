@@ -30,13 +30,25 @@ use chronon_plan::plan::contract::Step;
 use chronon_plan::plan::contract::Summary;
 use chronon_plan::plan::contract::Trigger;
 use chronon_plan::plan::contract::Warning;
+use chronon_plan::plan::policy::Demand;
 use chronon_plan::render;
 use chronon_plan::render::Style;
+use chronon_plan::render::comment;
+use chronon_plan::render::comment::Comment;
+use chronon_plan::render::comment::Detail;
+use chronon_plan::render::comment::Earlier;
+use chronon_plan::render::comment::FailedStep;
+use chronon_plan::render::comment::Marker;
+use chronon_plan::render::comment::Overlap;
+use chronon_plan::render::comment::Receipt;
+use chronon_plan::render::comment::Status;
+use chronon_plan::render::comment::Trouble;
 use proptest::prelude::Strategy;
 use proptest::prelude::any;
 use proptest::prop_oneof;
 use proptest::sample::select;
 use proptest::test_runner::Config;
+use pulldown_cmark::BlockQuoteKind;
 use pulldown_cmark::CodeBlockKind;
 use pulldown_cmark::Event;
 use pulldown_cmark::Options;
@@ -293,13 +305,82 @@ impl Deck {
             affects: vec![deck.address(ConfigType::Join), deck.address(ConfigType::GroupBy)],
         };
         let field = Some(self.word());
-        vec![warning(self, "online-breaking", field), warning(self, "hub-only", None)]
+        let severe = warning(self, "online-breaking", field);
+        let stays = warning(self, "history-not-rewritten", None);
+        vec![severe, stays, warning(self, "hub-only", None)]
     }
 
     fn other_files(&mut self) -> Vec<OtherFile> {
         [Kind::Added, Kind::Removed, Kind::Modified]
             .map(|kind| OtherFile { path: self.word(), kind, why: "it is hidden".to_owned() })
             .into()
+    }
+
+    /// What a comment tells beside the plan.
+    fn story(&mut self) -> Story {
+        let (who, commit) = (|deck: &mut Self| format!("@{}", deck.word()), "0123456789".repeat(4));
+        let demand = |deck: &mut Self, missing| Demand {
+            policy: deck.word(),
+            why: deck.sentence(),
+            configs: vec![deck.address(ConfigType::Join), deck.address(ConfigType::GroupBy)],
+            missing,
+            ask: (0..7).map(|_| who(deck)).collect(),
+        };
+        let sound = Earlier {
+            head: commit.clone(),
+            digest: format!("sha256:{}", "cd".repeat(32)),
+            at: "2025-02-01T12:00:00Z".to_owned(),
+            run: format!("{RUN}7"),
+        };
+        let missing = vec![self.sentence(), self.sentence()];
+        let overlap = |deck: &mut Self| Overlap {
+            number: 12,
+            title: deck.word(),
+            same: vec![deck.address(ConfigType::Join)],
+            related: vec![deck.address(ConfigType::GroupBy)],
+        };
+        let trouble = Trouble {
+            what: vec![self.sentence(), self.word(), String::new(), " ".to_owned()],
+            next: vec![self.sentence()],
+            exit: 3,
+        };
+        Story {
+            env: self.word(),
+            head: commit,
+            demands: vec![demand(self, missing), demand(self, Vec::new())],
+            overlaps: vec![overlap(self), overlap(self)],
+            notes: vec![self.sentence(), self.sentence()],
+            earlier: vec![
+                sound.clone(),
+                Earlier { run: self.word(), ..sound.clone() },
+                Earlier { head: self.word(), ..sound.clone() },
+                Earlier { digest: self.word(), ..sound.clone() },
+                Earlier { at: self.word(), ..sound.clone() },
+                Earlier { run: "https://github.com/other/x/actions/runs/1".to_owned(), ..sound },
+            ],
+            trouble,
+            receipt: self.receipt(),
+            plan: self.plan(),
+        }
+    }
+
+    fn receipt(&mut self) -> Receipt {
+        let failed = |deck: &mut Self, by_hand| FailedStep {
+            step: deck.word(),
+            what: deck.sentence(),
+            tail: (0..30).map(|_| deck.word()).collect(),
+            by_hand,
+        };
+        Receipt {
+            done: 3,
+            failed: vec![failed(self, false), failed(self, true)],
+            skipped: 1,
+            left: 2,
+            serial: 143,
+            again: Some(5),
+            took: self.sentence(),
+            resume: vec![self.sentence(), self.word()],
+        }
     }
 
     fn skipped_files(&mut self) -> Vec<SkippedFile> {
@@ -312,6 +393,90 @@ impl Deck {
         };
         vec![file(self, 0), file(self, 12)]
     }
+}
+
+/// Everything that a comment is made from.
+#[derive(Debug)]
+struct Story {
+    env: String,
+    head: String,
+    plan: Plan,
+    demands: Vec<Demand>,
+    overlaps: Vec<Overlap>,
+    notes: Vec<String>,
+    earlier: Vec<Earlier>,
+    trouble: Trouble,
+    receipt: Receipt,
+}
+
+impl Story {
+    fn statuses(&self) -> [Status<'_>; 9] {
+        let Self { trouble, receipt, .. } = self;
+        [
+            Status::Planned,
+            Status::Closed,
+            Status::Queued,
+            Status::Applying,
+            Status::Applied(receipt),
+            Status::Partly(receipt),
+            Status::Refused(trouble),
+            Status::Failed(trouble),
+            Status::Interrupted(receipt),
+        ]
+    }
+
+    fn comment<'a>(&'a self, status: Status<'a>, run: &'a str) -> Comment<'a> {
+        Comment {
+            env: &self.env,
+            status,
+            plan: (!matches!(status, Status::Failed(_))).then_some(&self.plan),
+            head: &self.head,
+            at: "2025-02-01T12:34:56Z",
+            run,
+            demands: &self.demands,
+            overlaps: &self.overlaps,
+            notes: &self.notes,
+            earlier: &self.earlier,
+        }
+    }
+
+    /// Checks the comment at every level, and at budgets between.
+    fn check(&self, status: Status<'_>) {
+        let run = format!("{RUN}8");
+        let comment = self.comment(status, &run);
+        let mut seen = Vec::new();
+        let mut budget = usize::MAX;
+        while budget >= comment::LEAST_BUDGET {
+            let shown = comment::render(&comment, budget);
+            assert!(shown.text.len() <= budget, "{} of {budget}", shown.text.len());
+            check_comment(&shown.text, &comment);
+            seen.push(shown.detail);
+            let step = if shown.detail < Detail::Counts { 1 } else { budget.min(80_000) / 3 };
+            budget = shown.text.len().min(budget - step).min(shown.text.len() - 1);
+        }
+        let least = comment::render(&comment, comment::LEAST_BUDGET);
+        assert!(least.text.len() <= comment::LEAST_BUDGET);
+        check_comment(&least.text, &comment);
+        assert!(seen.is_sorted(), "{seen:?}");
+        check_markdown(&comment::summary(&comment, comment::SUMMARY_BUDGET).text);
+    }
+}
+
+/// A comment: its first line hides a marker that says what the comment is of.
+fn check_comment(page: &str, comment: &Comment<'_>) {
+    let (first, rest) = page.split_once('\n').unwrap();
+    let inner = first.strip_prefix("<!--").unwrap().strip_suffix("-->").unwrap();
+    assert!(!inner.contains("--") && !inner.contains(['<', '>', '@', '#']), "{first}");
+    assert!(first.bytes().all(|b| (b' '..=b'~').contains(&b)), "{first}");
+    let marker = Marker::read(page).unwrap();
+    assert!(marker.is_of(comment.env));
+    assert_eq!((&*marker.head, &*marker.run, &*marker.at), (comment.head, comment.run, comment.at));
+    let sound = |it: &Earlier| {
+        [RUN, "", "https://github.com/other/"].iter().any(|run| it.run.starts_with(run))
+    };
+    assert!(marker.earlier.len() <= 3 && marker.earlier.iter().all(sound));
+    assert!(!page.contains("](https://github.com/other"), "a link into another repository");
+    check_markdown(rest);
 }
 
 fn summary(steps: &[Step]) -> Summary {
@@ -429,7 +594,7 @@ fn check_markdown(page: &str) {
         | Options::ENABLE_MATH
         | Options::ENABLE_GFM;
     let mut outside = Outside::default();
-    let (mut mermaid, mut fenced, mut cells) = (false, false, 0);
+    let (mut mermaid, mut fenced, mut cells, mut columns) = (false, false, 0, 0);
     for (event, span) in Parser::new_ext(page, options).into_offset_iter() {
         match event {
             Event::Start(tag) => {
@@ -437,7 +602,8 @@ fn check_markdown(page: &str) {
                 fenced |= matches!(tag, Tag::CodeBlock(_));
                 mermaid = tag == Tag::CodeBlock(CodeBlockKind::Fenced("mermaid".into()));
                 match tag {
-                    Tag::TableHead | Tag::TableRow => check_row(page, &span),
+                    Tag::Table(alignments) => columns = alignments.len(),
+                    Tag::TableHead | Tag::TableRow => check_row(page, &span, columns),
                     Tag::TableCell => cells += 1,
                     _ => {}
                 }
@@ -446,7 +612,7 @@ fn check_markdown(page: &str) {
                 match end {
                     TagEnd::CodeBlock => (fenced, mermaid) = (false, false),
                     TagEnd::TableHead | TagEnd::TableRow => {
-                        assert_eq!(std::mem::take(&mut cells), 5, "cells of a row");
+                        assert_eq!(std::mem::take(&mut cells), columns, "cells of a row");
                     }
                     _ => {}
                 }
@@ -484,17 +650,32 @@ fn check_tag(tag: &Tag<'_>, source: &str) {
         | Tag::TableRow
         | Tag::TableCell => true,
         Tag::CodeBlock(CodeBlockKind::Fenced(language)) => {
-            ["diff", "mermaid", "sh"].contains(&&**language)
+            ["diff", "mermaid", "sh", "text"].contains(&&**language)
         }
+        // What is at stake: one line, all bold, in a box.
+        Tag::BlockQuote(Some(
+            BlockQuoteKind::Note | BlockQuoteKind::Warning | BlockQuoteKind::Caution,
+        )) => {
+            let lines: Vec<&str> = source.trim_end().lines().collect();
+            lines.len() == 2 && lines[1].starts_with("> **") && lines[1].ends_with("**")
+        }
+        Tag::Link { dest_url, title, .. } => is_run(dest_url) && title.is_empty(),
         _ => false,
     };
     assert!(ours, "{tag:?}: {source:?}");
 }
 
+/// Where runs of these tests stand.
+const RUN: &str = "https://github.com/acme/features/actions/runs/";
+
+fn is_run(url: &str) -> bool {
+    url.strip_prefix(RUN).is_some_and(|it| it.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// A row's bars, counted in the source: a parser drops what is too much.
-fn check_row(page: &str, span: &Span<usize>) {
+fn check_row(page: &str, span: &Span<usize>, columns: usize) {
     let row = page[span.clone()].lines().next().unwrap_or_default();
-    assert_eq!(row.matches('|').count(), 6, "{row:?}");
+    assert_eq!(row.matches('|').count(), columns + 1, "{row:?}");
 }
 
 /// A graph: a head, nodes with one quoted label, edges between them.
@@ -620,6 +801,23 @@ proptest::proptest! {
     }
 
     #[test]
+    fn no_hostile_text_gets_out_of_a_comment(mut deck in Deck::strategy(), status in 0..9_usize) {
+        let story = deck.story();
+        story.check(story.statuses()[status]);
+    }
+
+    #[test]
+    fn a_marker_holds_whatever_it_is_given(env in hostile(), more in hostile()) {
+        let earlier = Earlier { head: more.clone(), run: more.clone(), ..Earlier::default() };
+        let marker = Marker { env, head: more, earlier: vec![earlier], ..Marker::default() };
+        let line = marker.line();
+        assert_eq!(line.matches("--").count(), 2, "{line}");
+        let read = Marker::read(&line).unwrap();
+        assert!(read.is_of(&marker.env));
+        assert_eq!((read.head.as_str(), read.earlier.len()), ("", 0));
+    }
+
+    #[test]
     fn any_two_texts_can_be_compared_as_sql(before in sql(), after in sql()) {
         compare(&before, &after);
     }
@@ -661,6 +859,24 @@ fn each_hostile_text_alone_is_harmless_everywhere() {
     for piece in PIECES {
         check(&Deck::of(piece).plan());
         check_markdown(&render::markdown(&Deck::of(piece).plan()));
+    }
+}
+
+#[test]
+fn each_hostile_text_alone_is_harmless_in_every_comment() {
+    for (at, piece) in PIECES.iter().enumerate() {
+        let story = Deck::of(piece).story();
+        // Each status meets each kind of text; all of both would take minutes.
+        story.statuses().into_iter().skip(at % 3).step_by(3).for_each(|status| story.check(status));
+    }
+}
+
+#[test]
+fn very_long_texts_fit_into_every_comment() {
+    let long = ["x".repeat(3_000), "<b> ".repeat(750), "| ` @org\n".repeat(300), "`".repeat(999)];
+    for (at, text) in long.iter().enumerate() {
+        let story = Deck::of(text).story();
+        story.statuses().into_iter().skip(at).step_by(4).for_each(|status| story.check(status));
     }
 }
 
@@ -733,6 +949,12 @@ fn planted_escapes_are_found() {
         "_em_",
         "~~struck~~",
         "> quote",
+        "> [!WARNING]\n> quote",
+        "> [!TIP]\n> **bold**",
+        "> [!NOTE]\n> **bold**\n> **more**",
+        "[run](https://github.com/other/features/actions/runs/1)",
+        "[run](https://github.com/acme/features/actions/runs/1 \"title\")",
+        "[run](https://github.com/acme/features/actions/runs/1?x)",
         "---",
         "$x$",
         "1. one",
