@@ -372,7 +372,8 @@ fn choose_env(
     }
 }
 
-fn usual_env(root: &str) -> &'static str {
+/// The env that a compiled root is of where nobody says.
+pub(super) fn usual_env(root: &str) -> &'static str {
     if root.rsplit('/').next() == Some("compiled_canary") { "canary" } else { "prod" }
 }
 

@@ -24,6 +24,8 @@ pub use documents::configs_of;
 pub use documents::documents;
 pub use example::Example;
 pub use example::ExampleCommit;
+pub use repository::ROOT_DEPTH;
+pub use repository::ROOT_NAMES;
 pub use repository::Repository;
 pub use repository::Revision;
 

@@ -13,10 +13,10 @@ use crate::model::name::CommitId;
 use crate::model::name::ConfigType;
 
 /// Names that compile gives its output folder, first the one that wins (reference §1.1).
-const ROOT_NAMES: [&str; 3] = ["compiled", "production", "compiled_canary"];
+pub const ROOT_NAMES: [&str; 3] = ["compiled", "production", "compiled_canary"];
 
 /// How deep under the top a compiled root is looked for when nobody names one.
-const ROOT_DEPTH: usize = 4;
+pub const ROOT_DEPTH: usize = 4;
 
 /// A revision and the commit it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,7 +189,8 @@ impl Repository {
         Ok(line)
     }
 
-    fn default_branch(&self) -> Option<String> {
+    /// The default branch under the name that this clone has for it, such as `origin/main`.
+    pub fn default_branch(&self) -> Option<String> {
         let remote = self.git.find_reference("refs/remotes/origin/HEAD").ok();
         let target = remote.and_then(|head| Some(head.symbolic_target().ok()??.to_owned()));
         let short = target.and_then(|name| Some(name.strip_prefix("refs/remotes/")?.to_owned()));

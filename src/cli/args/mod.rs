@@ -1,7 +1,9 @@
 //! The command line; the doc comments are the help texts.
 
+mod init;
 mod state;
 
+pub(super) use init::InitArgs;
 pub(super) use state::LockArgs;
 pub(super) use state::LockCommand;
 pub(super) use state::StateArgs;
@@ -57,6 +59,7 @@ pub(super) enum Command {
     Show(ShowArgs),
     Graph(GraphArgs),
     Validate(ValidateArgs),
+    Init(InitArgs),
     Demo(DemoArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),

@@ -10,6 +10,7 @@ pub(super) mod diff;
 mod example;
 pub(super) mod graph;
 mod ground;
+pub(super) mod init;
 pub(super) mod lock;
 pub(super) mod plan;
 pub(super) mod schema;
