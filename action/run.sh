@@ -24,7 +24,8 @@ switch() {
     esac
 }
 
-for env in ${CHRONON_PLAN_ENV//,/ }; do
+envs=${CHRONON_PLAN_ENV-}
+for env in ${envs//,/ }; do
     args+=(--env "$env")
 done
 option --root "${CHRONON_PLAN_ROOT-}"

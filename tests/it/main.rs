@@ -13,6 +13,7 @@ mod forms;
 mod github;
 mod holding;
 mod hostile;
+mod init;
 mod kills;
 mod laws;
 mod layering;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 /// The action in the version of this program.
-const ACTION: &str = concat!("chronon-plan/chronon-plan@v", env!("CARGO_PKG_VERSION"));
+pub(in super::super) const ACTION: &str =
+    concat!("chronon-plan/chronon-plan@v", env!("CARGO_PKG_VERSION"));
 
 /// Write the settings and the GitHub workflow: plans on pull requests, applies what is merged.
 ///

@@ -3,6 +3,7 @@
 mod init;
 mod state;
 
+pub(super) use init::ACTION;
 pub(super) use init::InitArgs;
 pub(super) use state::LockArgs;
 pub(super) use state::LockCommand;

@@ -11,6 +11,7 @@ mod wishes;
 
 use std::path::Path;
 
+use super::super::args::ACTION;
 use super::super::args::InitArgs;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
@@ -127,7 +128,7 @@ fn says_enough(args: &InitArgs, found: &Found) -> bool {
     })
 }
 
-/// The command that writes these files, but for where.
+/// The command that writes these files, but for where, as lines of a comment.
 fn command(args: &InitArgs) -> String {
     let mut words = vec!["chronon-plan init".to_owned()];
     let options = [
@@ -135,11 +136,12 @@ fn command(args: &InitArgs) -> String {
         ("--workload-identity-provider", args.workload_identity_provider.as_deref()),
         ("--service-account", args.service_account.as_deref()),
         ("--plan-service-account", args.plan_service_account.as_deref()),
+        ("--action", (args.action != ACTION).then_some(args.action.as_str())),
     ];
     words.extend(options.iter().filter_map(|(name, it)| Some(format!("{name} {}", (*it)?))));
     let switches = [("--compile", args.compile), ("--forks", args.forks)];
     words.extend(switches.iter().filter(|row| row.1).map(|row| row.0.to_owned()));
-    words.join(" ")
+    words.join(" \\\n#         ")
 }
 
 /// The action as the workflow names it. A tag can move; who wants more names a commit.
