@@ -12,7 +12,9 @@ the action as `uses: ./`. Each event is run once.
         with the program itself, which talks to GitHub's API at that address. What the program then
         posted is for whoever serves the address to check.
 
-What act cannot show: images of runners, scopes of tokens, `concurrency` and `permissions`.
+What act cannot show: images of runners, scopes of tokens, `concurrency` and `permissions`. And it
+hands on every output of an inner step, declared or not: that action.yml declares them is held by
+tests/it/docs.rs.
 """
 
 import argparse
@@ -30,7 +32,9 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 
 # Each is written by the program and read back by a later step of the workflow.
-OUTPUTS = re.findall(r"^  ([a-z-]+):\n    description: .*\n    value:", (TOP / "action.yml").read_text(), re.M)
+OUTPUTS = re.findall(
+    r"^  ([a-z-]+):\n    description: .*\n    value:", (TOP / "action.yml").read_text(), re.M
+)
 
 WORKFLOW = """\
 on: [pull_request, push, merge_group]
@@ -48,7 +52,10 @@ jobs:
       - if: always()
         env:
           ALL: ${{{{ toJSON(steps.plan.outputs) }}}}
-        run: printf '%s' "$ALL" >'{seen}'
+          PLAN: ${{{{ steps.plan.outputs.plan-file }}}}
+        run: |
+          printf '%s' "$ALL" >'{seen}'
+          if [ -f "$PLAN" ]; then cp "$PLAN" '{plan}'; fi
 """
 
 STAND_IN = """\
@@ -117,6 +124,7 @@ class Stage:
         self.options = options
         self.repository = folder / "repository"
         self.seen = folder / "seen.json"
+        self.plan = folder / "plan.json"
         self.stand_in = folder / "bin" / "stand in"
         self.stand_in.parent.mkdir()
         self.stand_in.write_text(STAND_IN.format(python=sys.executable))
@@ -133,7 +141,9 @@ class Stage:
         binary = (self.options.binary or self.stand_in).resolve()
         workflow = self.repository / ".github/workflows/plan.yml"
         workflow.parent.mkdir(parents=True)
-        workflow.write_text(WORKFLOW.format(binary=json.dumps(str(binary)), seen=self.seen))
+        workflow.write_text(
+            WORKFLOW.format(binary=json.dumps(str(binary)), seen=self.seen, plan=self.plan)
+        )
         fixtures = TOP / "fixtures/zipline"
         compiled = self.repository / "compiled"
         shutil.copytree(fixtures / "base/compiled", compiled)
@@ -316,7 +326,7 @@ def with_the_program(stage):
     check(int(outputs["steps"]) > 0, f"it asks for {outputs['steps']} jobs")
     envs = json.loads(outputs["envs"])
     check(isinstance(envs, list) and len(envs) == 1, f"envs are {envs}")
-    plan = json.loads(Path(outputs["plan-file"]).read_text())
+    plan = json.loads(stage.plan.read_text())
     check(plan["digest"] == outputs["digest"], "the file is that of another plan")
     if stage.options.api:
         check(outputs["comment-url"] != "", "it has posted no comment")

@@ -114,6 +114,86 @@ fn policies() -> String {
     table
 }
 
+/// A key of action.yml with what stands below it, in the order of the file.
+struct Declared {
+    name: String,
+    fields: Vec<(String, String)>,
+}
+
+impl Declared {
+    fn field(&self, name: &str) -> &str {
+        self.fields.iter().find(|field| field.0 == name).map_or("", |field| &field.1)
+    }
+}
+
+/// What action.yml declares as `inputs` or `outputs`.
+fn declared(section: &str) -> Vec<Declared> {
+    let file = std::fs::read_to_string(project().join("action.yml")).unwrap();
+    let lines = file.lines().skip_while(|line| *line != format!("{section}:")).skip(1);
+    let mut found: Vec<Declared> = Vec::new();
+    for line in lines.take_while(|line| line.is_empty() || line.starts_with(' ')) {
+        match line.strip_prefix("    ") {
+            Some(field) => {
+                let (name, value) = field.split_once(": ").unwrap();
+                let value = value.trim_matches('\'');
+                found.last_mut().unwrap().fields.push((name.to_owned(), value.to_owned()));
+            }
+            None if line.is_empty() => {}
+            None => {
+                let name = line.trim().trim_end_matches(':').to_owned();
+                found.push(Declared { name, fields: Vec::new() });
+            }
+        }
+    }
+    assert!(found.len() > 5, "{section}");
+    found
+}
+
+fn inputs() -> String {
+    let mut table = String::from("| input | without it | is |\n|---|---|---|\n");
+    for input in declared("inputs") {
+        let default = match input.field("default") {
+            "" => String::new(),
+            expression if expression.starts_with("${{") => "the job's own".to_owned(),
+            value => format!("`{value}`"),
+        };
+        let what = input.field("description");
+        writeln!(table, "| `{}` | {default} | {what} |", input.name).unwrap();
+    }
+    table
+}
+
+fn outputs() -> String {
+    let mut table = String::from("| output | is |\n|---|---|\n");
+    for output in declared("outputs") {
+        writeln!(table, "| `{}` | {} |", output.name, output.field("description")).unwrap();
+    }
+    table
+}
+
+/// Neither a linter nor act would miss one.
+#[test]
+fn the_action_hands_on_every_input_and_every_output() {
+    let file = std::fs::read_to_string(project().join("action.yml")).unwrap();
+    let script = std::fs::read_to_string(project().join("action/run.sh")).unwrap();
+    for input in declared("inputs") {
+        let lines =
+            file.lines().filter(|it| it.contains(&format!("${{{{ inputs.{} }}}}", input.name)));
+        let variables: Vec<&str> = lines.map(|it| it.trim().split(':').next().unwrap()).collect();
+        assert_eq!(variables.len(), 1, "{}", input.name);
+        let own = format!("CHRONON_PLAN_{}", input.name.to_uppercase().replace('-', "_"));
+        assert!([own.as_str(), "GITHUB_TOKEN"].contains(&variables[0]), "{variables:?}");
+        let installs = ["binary", "sha256", "github-token"].contains(&input.name.as_str());
+        assert!(installs || script.contains(&own), "run.sh does not read {own}");
+        assert!(!input.field("description").is_empty());
+        assert!(input.fields.iter().any(|it| it.0 == "default"), "{} has no default", input.name);
+    }
+    for output in declared("outputs") {
+        let value = format!("${{{{ steps.run.outputs.{} }}}}", output.name);
+        assert_eq!(output.field("value"), value);
+    }
+}
+
 #[test]
 fn the_readme_has_the_tables_of_the_code() {
     let mut now = readme();
@@ -125,6 +205,8 @@ fn the_readme_has_the_tables_of_the_code() {
         ("settings", settings()),
         ("arguments", arguments()),
         ("policies", policies()),
+        ("inputs", inputs()),
+        ("outputs", outputs()),
     ];
     for (name, table) in tables {
         now = with_table(&now, name, &table);

@@ -3,6 +3,7 @@
 //! Whether GitHub would take the files is for the linters (`tests/lint_workflows.py`) and for a run of
 //! the action (`tests/act.py`).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::BufRead;
 use std::io::BufReader;
@@ -339,6 +340,23 @@ fn no_workflow_gives_more_than_it_must() {
     let forks =
         fs::read_to_string(project().join("docs/workflows/google-cloud-forks.yml")).unwrap();
     assert_eq!(forks.matches("ref:").count(), 0, "the fork's commit is never checked out");
+}
+
+#[test]
+fn the_readme_says_what_every_permission_is_for() {
+    let readme = fs::read_to_string(project().join("README.md")).unwrap();
+    let rows: Vec<&str> = readme.lines().filter(|line| line.matches(" | ").count() == 3).collect();
+    let workflow = fs::read_to_string(project().join("docs/workflows/google-cloud.yml")).unwrap();
+    let scopes = [": read #", ": write #"];
+    let asked = workflow.lines().filter(|line| scopes.iter().any(|it| line.contains(it)));
+    let asked: BTreeSet<&str> = asked.map(|line| line.split(" #").next().unwrap().trim()).collect();
+    assert_eq!(asked.len(), 5, "{asked:?}");
+    for permission in asked {
+        assert!(
+            rows.iter().any(|row| row.contains(&format!("| `{permission}` |"))),
+            "{permission}"
+        );
+    }
 }
 
 /// The action with a stand-in for GitHub: the folder of the action, and what a runner gives it.
