@@ -236,6 +236,20 @@ impl GitHub {
         self.some(&format!("{}{query}", self.at(&["pulls"])), most)
     }
 
+    /// The open pull requests of a branch, in whosever repository it is.
+    ///
+    /// # Errors
+    /// As for every call.
+    pub fn pulls_of_branch(
+        &self,
+        owner: &str,
+        branch: &str,
+    ) -> Result<List<PullRef>, PublishError> {
+        let head = encoded(&format!("{owner}:{branch}"));
+        let query = format!("?state=open&head={head}");
+        self.api.list(&format!("{}{query}", self.at(&["pulls"])), None, ALL)
+    }
+
     /// The closed pull requests into a branch, the last touched first, at most so many.
     ///
     /// # Errors

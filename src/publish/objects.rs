@@ -208,10 +208,12 @@ impl NewCheck {
         let mut body = json!({
             "name": self.name,
             "status": status,
-            "external_id": self.external_id,
             "output": self.output(&[]),
         });
-        // GitHub takes no null for either.
+        // GitHub takes neither null nor an empty text for these.
+        if !self.external_id.is_empty() {
+            body["external_id"] = self.external_id.as_str().into();
+        }
         if let Some(conclusion) = conclusion {
             body["conclusion"] = conclusion.into();
         }

@@ -37,7 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("std::fs", &["source/cache.rs", "source/checkout.rs", "source/packs.rs", "state/local.rs", "apply/machine.rs", "apply/process.rs", "apply/surroundings.rs", "cli/"]),
     ("std::env", &["cli/"]),
     ("std::process", &["source/cache.rs", "apply/process.rs", "cli/", "main.rs"]),
-    ("std::io", &["source/cache.rs", "source/checkout.rs", "source/packs.rs", "state/local.rs", "apply/process.rs", "cli/"]),
+    ("std::io", &["source/cache.rs", "source/checkout.rs", "source/packs.rs", "state/local.rs", "publish/record.rs", "apply/process.rs", "cli/"]),
     ("std::io::stdin", &["cli/commands/"]),
     ("std::io::stdout", &["cli/output.rs"]),
     ("std::io::stderr", &["cli/output.rs", "cli/commands/apply.rs"]),
@@ -76,6 +76,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tokio", &["state/gcs.rs"]),
     ("bytes", &["state/gcs.rs"]),
     ("reqwest", &["publish/http.rs"]),
+    ("flate2", &["publish/record.rs"]),
+    ("base64", &["publish/record.rs"]),
     ("schemars", &["plan/contract.rs", "render/graph.rs", "state/", "apply/progress.rs", "cli/commands/", "cli/progress.rs"]),
 ];
 
