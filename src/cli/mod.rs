@@ -49,6 +49,7 @@ fn dispatch(command: &Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Graph(args) => commands::graph::run(args, output),
         Command::Validate(args) => commands::validate::run(args, output),
         Command::Init(args) => commands::init::run(args, output),
+        Command::Ci(args) => commands::ci::run(args, output),
         Command::Demo(args) => commands::demo::run(args, output),
         Command::Schema(args) => commands::schema::run(args, output),
         Command::Completions(args) => commands::completions::run(args, output),

@@ -61,13 +61,14 @@ pub(super) enum Command {
     Graph(GraphArgs),
     Validate(ValidateArgs),
     Init(InitArgs),
+    Ci(CiArgs),
     Demo(DemoArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
 }
 
 /// Which repository, env and files.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct RepoArgs {
     /// The repository, or any folder in it; bare ones too.
     #[arg(long, value_name = "DIR", default_value = ".", help_heading = "Repository")]
@@ -169,7 +170,7 @@ pub(super) enum ProgressFormat {
 /// interrupted is carried on by the next: what is done is not done again, and a job that is still
 /// running is found instead of submitted twice. A failed job holds up what waits for it and
 /// nothing else.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_long_help = "EXAMPLES\n  \
     chronon-plan state adopt --commit main    # once: what runs today is what main says\n  \
     chronon-plan apply\n  \
@@ -323,6 +324,55 @@ pub(super) struct ValidateArgs {
     /// Write the answer to this file instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
+}
+
+/// Do what the event of a GitHub Actions job asks for: plan a pull request, apply a merge.
+///
+/// On a pull request: plan, one comment and one check per env, edited in place. On a push to the
+/// default branch: apply, if the plan is the one that was approved, and turn the comment into the
+/// receipt. On a merge queue's commit: plan again and compare. By hand and by comment: plan again,
+/// or carry an apply on. What to do is read from GITHUB_EVENT_NAME and GITHUB_EVENT_PATH.
+#[derive(Debug, Args)]
+#[command(after_long_help = "EXAMPLES\n  \
+    chronon-plan init        # writes the workflow that runs it\n  \
+    chronon-plan ci\n  \
+    chronon-plan ci --explain\n  \
+    zipline compile --force && chronon-plan ci --check-compiled\n\n\
+    ENVIRONMENT\n  \
+    GITHUB_TOKEN is what it writes with. GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_SHA, GITHUB_OUTPUT\n  \
+    and GITHUB_STEP_SUMMARY are set by GitHub. HTTPS_PROXY and NO_PROXY are honoured.\n\n\
+    EXIT CODES\n  \
+    0 done, 3 not the approved plan, 4 lock held or lost, 5 a job failed, 6 a label or an approval is\n  \
+    missing, 7 the commit is out of date, 130 interrupted.")]
+pub(super) struct CiArgs {
+    /// The repository, or any folder in it.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(super) repo: PathBuf,
+    /// Only this env. May be repeated. Without it: those of `ci.envs`, or all of chronon-plan.toml.
+    #[arg(long, value_name = "ENV")]
+    pub(super) env: Vec<String>,
+    /// The compiled root, from the repository's top. Without it: the one that exists.
+    #[arg(long, value_name = "DIR")]
+    pub(super) root: Option<String>,
+    /// Settings to use instead of chronon-plan.toml of the commits.
+    #[arg(long, value_name = "FILE")]
+    pub(super) settings: Option<PathBuf>,
+    /// Read every file anew instead of using what the last run learnt of it.
+    #[arg(long)]
+    pub(super) no_cache: bool,
+    /// The day of the plan; backfills end the day before. Without it: today, in UTC.
+    #[arg(long, value_name = "DATE")]
+    pub(super) as_of: Option<Day>,
+    /// Only say what the event asks for.
+    #[arg(long)]
+    pub(super) explain: bool,
+    /// Only check that the compiled files in the work tree are those of HEAD: for a job that has just
+    /// compiled them.
+    #[arg(long, conflicts_with = "explain")]
+    pub(super) check_compiled: bool,
+    /// How many seconds to wait for the lock.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    pub(super) lock_timeout: u64,
 }
 
 /// How findings look.

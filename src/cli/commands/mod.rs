@@ -3,6 +3,7 @@
 mod adopt;
 pub(super) mod apply;
 mod checks;
+pub(super) mod ci;
 pub(super) mod completions;
 mod correct;
 pub(super) mod demo;

@@ -1,6 +1,7 @@
 //! What tests share: repositories to plan, and the binary in a clean environment.
 
 pub(crate) mod clock;
+pub(crate) mod forge;
 pub(crate) mod gcs;
 pub(crate) mod github;
 pub(crate) mod interleave;

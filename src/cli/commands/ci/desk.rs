@@ -1,0 +1,362 @@
+//! Checks, and everything else that is written on GitHub, as far as the job may.
+//!
+//! # Why
+//! A plan is worth no less because a comment could not be posted, and an apply must not stop for
+//! it. So nothing here fails: what is not permitted, or has no answer, is told once, in a line
+//! that names what would help.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::super::output::Output;
+use super::actions;
+use super::actions::Actions;
+use crate::apply::process;
+use crate::apply::runner::Stop;
+use crate::plan::contract::Plan;
+use crate::publish::api;
+use crate::publish::api::Api;
+use crate::publish::error::PublishError;
+use crate::publish::github::GitHub;
+use crate::publish::http::Proxies;
+use crate::publish::http::Timeouts;
+use crate::publish::objects::Annotation;
+use crate::publish::objects::Check;
+use crate::publish::objects::CheckState;
+use crate::publish::objects::Conclusion;
+use crate::publish::objects::NewCheck;
+use crate::publish::objects::StatusState;
+use crate::publish::record;
+use crate::publish::token::Token;
+use crate::render::visible;
+
+/// The login of the app whose token a job gets where it names no other.
+const USUAL_BOT: &str = "github-actions[bot]";
+
+/// How long one call may wait for GitHub's limits.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The pen, and whose hand holds it.
+pub(super) struct Desk<'a> {
+    github: Option<GitHub>,
+    pub(super) actions: &'a Actions,
+    told: RefCell<BTreeSet<String>>,
+    /// The app that the token is of, once GitHub has said it.
+    app: Cell<Option<u64>>,
+    login: RefCell<Option<String>>,
+    checks_denied: Cell<bool>,
+    /// Whether nothing is to be written.
+    muted: Cell<bool>,
+    /// Annotations that no check holds.
+    loose: RefCell<Vec<Annotation>>,
+}
+
+/// A check that is open.
+pub(super) struct Open {
+    name: String,
+    sha: String,
+    /// None where it is a commit status.
+    id: Option<u64>,
+}
+
+/// What a check says at its end.
+pub(super) struct Verdict<'a> {
+    pub(super) conclusion: Conclusion,
+    pub(super) title: String,
+    pub(super) summary: String,
+    /// The plan that it stands for.
+    pub(super) plan: Option<&'a Plan>,
+    pub(super) annotations: Vec<Annotation>,
+}
+
+/// A digest that a pull request was reviewed with, and the plan where it was kept.
+#[derive(Clone, Debug)]
+pub(super) struct Approval {
+    pub(super) digest: String,
+    pub(super) plan: Option<Plan>,
+}
+
+/// GitHub, to be asked with the job's token.
+fn open(actions: &Actions, token: Token, stop: &Arc<Stop>) -> Result<GitHub, PublishError> {
+    let stop = Arc::clone(stop);
+    let api = Api::open(api::Settings {
+        base: actions.api.clone(),
+        token,
+        proxies: Proxies::Environment,
+        timeouts: Timeouts::default(),
+        patience: PATIENCE,
+        pause: Box::new(move |time| !process::pause(time, &stop)),
+    })?;
+    GitHub::new(api, &actions.repository)
+}
+
+impl<'a> Desk<'a> {
+    /// A desk with the job's token; without one nothing can be written.
+    pub(super) fn of(actions: &'a Actions, stop: &Arc<Stop>) -> Self {
+        let github = actions.token.clone().map(|token| open(actions, token, stop));
+        let desk = Self {
+            github: None,
+            actions,
+            told: RefCell::default(),
+            app: Cell::new(None),
+            login: RefCell::new(None),
+            checks_denied: Cell::new(false),
+            muted: Cell::new(false),
+            loose: RefCell::default(),
+        };
+        match github {
+            None => {
+                desk.note("GITHUB_TOKEN is not set, so nothing is written on GitHub: `env: GITHUB_TOKEN: ${{ github.token }}`");
+                desk
+            }
+            Some(Err(error)) => {
+                desk.note(&format!("nothing can be written on GitHub: {error}; {}", error.next()));
+                desk
+            }
+            Some(Ok(github)) => Self { github: Some(github), ..desk },
+        }
+    }
+
+    /// Says something beside the answer, once.
+    pub(super) fn note(&self, text: &str) {
+        if self.told.borrow_mut().insert(text.to_owned()) {
+            Output::aside(&format!("note: {}", visible(text)));
+        }
+    }
+
+    /// Everything that was said beside the answers, sorted.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.told.borrow().iter().cloned().collect()
+    }
+
+    /// Asks GitHub; what it refuses is told once.
+    pub(super) fn ask<T>(
+        &self,
+        what: &str,
+        call: impl FnOnce(&GitHub) -> Result<T, PublishError>,
+    ) -> Option<T> {
+        match call(self.github.as_ref()?) {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.note(&format!("{what}: {error}; {}", error.next()));
+                None
+            }
+        }
+    }
+
+    /// The same, for what nothing can go on without.
+    pub(super) fn must<T>(
+        &self,
+        call: impl FnOnce(&GitHub) -> Result<T, PublishError>,
+    ) -> Result<T, PublishError> {
+        let missing = || PublishError::Setup {
+            what: "GITHUB_TOKEN is not set".to_owned(),
+            next: "in the workflow: `env: GITHUB_TOKEN: ${{ github.token }}`".to_owned(),
+        };
+        call(self.github.as_ref().ok_or_else(missing)?)
+    }
+
+    /// Writes something, and tells what is in the way; none where nothing is to be written.
+    pub(super) fn write<T>(
+        &self,
+        what: &str,
+        call: impl FnOnce(&GitHub) -> Result<T, PublishError>,
+    ) -> Result<Option<T>, PublishError> {
+        let Some(github) = self.github.as_ref().filter(|_| !self.muted.get()) else {
+            return Ok(None);
+        };
+        call(github).map(Some).inspect_err(|error| {
+            self.note(&format!("{what}: {error}; {}", error.next()));
+        })
+    }
+
+    /// From now on nothing is written, for this reason.
+    pub(super) fn mute(&self, why: &str) {
+        self.note(why);
+        self.muted.set(true);
+    }
+
+    /// Puts labels on a pull request, and takes others off; only where they are not so already.
+    pub(super) fn relabel(&self, number: u64, labels: &BTreeMap<&str, bool>) {
+        if labels.is_empty() || self.muted.get() {
+            return;
+        }
+        let Some(there) = self.ask("labels cannot be read", |github| github.labels(number)) else {
+            return;
+        };
+        let is_there = |label: &str| there.items.iter().any(|it| it.eq_ignore_ascii_case(label));
+        let wanted = labels.iter().filter(|it| *it.1 && !is_there(it.0));
+        let wanted: Vec<&str> = wanted.map(|it| *it.0).collect();
+        if !wanted.is_empty() {
+            self.ask("labels not set", |github| github.add_labels(number, &wanted));
+        }
+        for (label, _) in labels.iter().filter(|it| !*it.1 && is_there(it.0)) {
+            self.ask("label not removed", |github| github.remove_label(number, label));
+        }
+    }
+
+    /// Prints the annotations that no check holds, as commands that the runner reads.
+    pub(super) fn command_annotations(&self) {
+        for it in self.loose.borrow().iter() {
+            let line = actions::command("warning", &it.path, it.start_line, &it.title, &it.message);
+            Output::aside(&line);
+        }
+    }
+
+    /// Opens a check that is in progress.
+    pub(super) fn open(&self, name: &str, sha: &str, title: &str) -> Open {
+        let summary = "In progress.".to_owned();
+        let check = NewCheck { title: title.to_owned(), summary, ..self.check(name, sha) };
+        let made = self.write_check(|github| match github.create_check(&check) {
+            // It may be there all the same, and would stay open for ever.
+            Err(PublishError::Unclear { .. }) => {
+                let open = |it: &Check| it.status == "in_progress";
+                match github.checks(sha, name)?.items.into_iter().next().filter(open) {
+                    Some(check) => Ok(check),
+                    None => github.create_check(&check),
+                }
+            }
+            other => other,
+        });
+        let id = made.map(|made| {
+            self.app.set(made.app_id);
+            if let Some(slug) = made.app_slug {
+                *self.login.borrow_mut() = Some(format!("{slug}[bot]"));
+            }
+            made.id
+        });
+        if id.is_none() {
+            self.status(name, sha, StatusState::Pending, title);
+        }
+        Open { name: name.to_owned(), sha: sha.to_owned(), id }
+    }
+
+    /// Ends a check.
+    pub(super) fn close(&self, open: &Open, verdict: Verdict<'_>) {
+        let digest = verdict.plan.map(|plan| plan.digest.clone());
+        let Some(id) = open.id else {
+            let state = match verdict.conclusion {
+                Conclusion::Success => StatusState::Success,
+                Conclusion::Cancelled => StatusState::Error,
+                _ => StatusState::Failure,
+            };
+            let said = match &digest {
+                Some(digest) => digest.clone(),
+                None => verdict.title.clone(),
+            };
+            self.status(&open.name, &open.sha, state, &said);
+            self.loose.borrow_mut().extend(verdict.annotations);
+            return;
+        };
+        let text = verdict.plan.and_then(record::text);
+        if verdict.plan.is_some() && text.is_none() {
+            self.note("the plan is too large to be kept beside its digest; a difference will be told by digests alone");
+        }
+        let check = NewCheck {
+            state: CheckState::Completed(verdict.conclusion),
+            external_id: digest.unwrap_or_default(),
+            title: verdict.title,
+            summary: verdict.summary,
+            text: text.unwrap_or_default(),
+            annotations: verdict.annotations,
+            ..self.check(&open.name, &open.sha)
+        };
+        self.write_check(|github| github.update_check(id, &check));
+    }
+
+    fn check(&self, name: &str, sha: &str) -> NewCheck {
+        NewCheck {
+            name: name.to_owned(),
+            head_sha: sha.to_owned(),
+            state: CheckState::InProgress,
+            external_id: String::new(),
+            details_url: Some(self.actions.run.clone()).filter(|it| !it.is_empty()),
+            title: String::new(),
+            summary: String::new(),
+            text: String::new(),
+            annotations: Vec::new(),
+        }
+    }
+
+    /// Writes a check; where the job may not, commit statuses take their place from then on.
+    fn write_check(
+        &self,
+        call: impl FnOnce(&GitHub) -> Result<Check, PublishError>,
+    ) -> Option<Check> {
+        if self.checks_denied.get() || self.muted.get() {
+            return None;
+        }
+        match call(self.github.as_ref()?) {
+            Ok(check) => Some(check),
+            Err(error) => {
+                if let PublishError::Forbidden { .. } = error {
+                    self.checks_denied.set(true);
+                    self.note(&format!(
+                        "checks cannot be written, commit statuses take their place: {}",
+                        error.next()
+                    ));
+                } else {
+                    self.note(&format!("check not written: {error}; {}", error.next()));
+                }
+                None
+            }
+        }
+    }
+
+    fn status(&self, name: &str, sha: &str, state: StatusState, said: &str) {
+        let run = Some(self.actions.run.as_str()).filter(|it| !it.is_empty());
+        let made = self.write("commit status not written", |github| {
+            github.create_status(sha, name, state, said, run)
+        });
+        if let Ok(Some(status)) = made {
+            *self.login.borrow_mut() = Some(status.author);
+        }
+    }
+
+    /// Who writes with this token.
+    pub(super) fn login(&self) -> Option<String> {
+        if self.login.borrow().is_none() {
+            let known = self.ask("who writes is not known", GitHub::whoami).flatten();
+            *self.login.borrow_mut() = Some(known.unwrap_or_else(|| USUAL_BOT.to_owned()));
+        }
+        self.login.borrow().clone()
+    }
+
+    /// The digest that the newest check of this name on a commit stands for: a check of the app
+    /// that also writes this run's, for everybody who may write statuses could forge another.
+    pub(super) fn approval(&self, name: &str, sha: &str) -> Option<Approval> {
+        let checks = self.ask("checks cannot be read", |github| github.checks(sha, name));
+        let ours = |check: &&Check| self.app.get().is_some() && check.app_id == self.app.get();
+        let checks = checks.map(|it| it.items).unwrap_or_default();
+        let found = checks.iter().filter(ours).find_map(|check| {
+            let digest = Some(check.external_id.clone()).filter(|it| is_digest(it))?;
+            let plan = record::plan(&check.text, &digest);
+            Some(Approval { digest, plan })
+        });
+        found.or_else(|| self.status_approval(name, sha))
+    }
+
+    fn status_approval(&self, name: &str, sha: &str) -> Option<Approval> {
+        if !self.checks_denied.get() {
+            return None;
+        }
+        let login = self.login()?;
+        let statuses = self.ask("statuses cannot be read", |github| github.statuses(sha))?;
+        let ours = statuses
+            .items
+            .into_iter()
+            .find(|it| it.context == name && it.author == login && is_digest(&it.description))?;
+        Some(Approval { digest: ours.description, plan: None })
+    }
+}
+
+/// Whether a text is a digest as plans have it.
+pub(super) fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}

@@ -1,0 +1,263 @@
+//! Whether a plan may be applied: it is what was approved, and every policy is met.
+//!
+//! # Why
+//! A digest stands on the check of the pull request that brought a commit. Where the plan is
+//! another by now, what was approved is compared step by step: an earlier pull request that was
+//! merged and not applied yet accounts for its own steps, so commits are gone through, the newest
+//! first, until every step is accounted for.
+
+use std::cell::RefCell;
+
+use super::super::super::failure::Exit;
+use super::super::super::failure::Failure;
+use super::super::super::state::State;
+use super::desk::Approval;
+use super::desk::Desk;
+use super::people::Rules;
+use super::pulls::Finder;
+use crate::model::name::CommitId;
+use crate::plan;
+use crate::plan::approval;
+use crate::plan::contract::Plan;
+use crate::plan::policy::Demand;
+use crate::plan::settings::Ci;
+use crate::plan::settings::DirectPush;
+use crate::publish::PullRef;
+use crate::state::head;
+
+/// How many lines are shown of what differs between two plans.
+const SHOWN: usize = 50;
+
+/// Something that was reviewed.
+#[derive(Clone, Debug)]
+pub(super) struct Approved {
+    /// The pull request; none for a digest that somebody named.
+    pub(super) pull: Option<PullRef>,
+    /// What its newest check stands for, if it has one.
+    pub(super) approval: Option<Approval>,
+    /// Whether it came with what is applied now, and not before.
+    pub(super) own: bool,
+}
+
+/// What is known of approvals, and where to look for more.
+pub(super) struct Gate<'a> {
+    pub(super) desk: &'a Desk<'a>,
+    pub(super) finder: &'a Finder<'a>,
+    pub(super) rules: &'a Rules,
+    pub(super) settings: &'a Ci,
+    /// The name of the check that approvals are read from.
+    pub(super) check: &'a str,
+    pub(super) approved: RefCell<Vec<Approved>>,
+    /// Commits that were not looked at yet, the newest last.
+    pub(super) unseen: RefCell<Vec<(CommitId, String)>>,
+    /// What was found of policies.
+    pub(super) demands: RefCell<Vec<Demand>>,
+}
+
+impl Gate<'_> {
+    /// Looks at the commits that are applied now: `own` of them, the newest first.
+    pub(super) fn look_at(&self, own: usize) {
+        for _ in 0..own {
+            self.look(true);
+        }
+    }
+
+    /// Looks at one more commit; whether there was one.
+    fn look(&self, own: bool) -> bool {
+        let Some((commit, message)) = self.unseen.borrow_mut().pop() else { return false };
+        let pull = self.finder.of_commit(&commit, &message);
+        let known = pull.as_ref().is_some_and(|pull| {
+            let same = |it: &Approved| it.pull.as_ref().is_some_and(|it| it.number == pull.number);
+            self.approved.borrow().iter().any(same)
+        });
+        if known {
+            return true;
+        }
+        // A merge queue checks the very commit that lands.
+        let landed = self.desk.approval(self.check, &commit.0);
+        let approval = landed.or_else(|| {
+            let pull = pull.as_ref()?;
+            self.desk.approval(self.check, &pull.head_sha)
+        });
+        if pull.is_some() || approval.is_some() {
+            self.approved.borrow_mut().push(Approved { pull, approval, own });
+        }
+        true
+    }
+
+    /// The pull requests that came with what is applied now.
+    pub(super) fn pulls(&self) -> Vec<PullRef> {
+        let approved = self.approved.borrow();
+        approved.iter().filter(|it| it.own).filter_map(|it| it.pull.clone()).collect()
+    }
+
+    /// Those, and the ones merged before of which a plan does what was left undone.
+    pub(super) fn concerned(&self, plan: Option<&Plan>) -> Vec<PullRef> {
+        let approved = self.approved.borrow();
+        let brings = |it: &&Approved| {
+            let approval = it.approval.as_ref().and_then(|it| it.plan.as_ref());
+            let both = approval.zip(plan);
+            it.own || both.is_some_and(|(before, now)| approval::share(before, now))
+        };
+        approved.iter().filter(brings).filter_map(|it| it.pull.clone()).collect()
+    }
+
+    /// Whether one of the digests is this one.
+    pub(super) fn knows(&self, digest: &str) -> bool {
+        let same = |it: &Approved| it.approval.as_ref().is_some_and(|it| it.digest == digest);
+        self.approved.borrow().iter().any(same)
+    }
+
+    /// Lets a plan through, or says what is in its way.
+    pub(super) fn allows(&self, plan: &Plan, state: Option<&State>) -> Result<(), Failure> {
+        if plan.steps.is_empty() {
+            return Ok(());
+        }
+        self.is_approved(plan, state)?;
+        let demands = self.demanded(plan);
+        *self.demands.borrow_mut() = demands.clone();
+        missing(&demands).map_or(Ok(()), Err)
+    }
+
+    fn is_approved(&self, plan: &Plan, state: Option<&State>) -> Result<(), Failure> {
+        if self.knows(&plan.digest) || state.is_some_and(|it| self.is_rest(plan, it)) {
+            return Ok(());
+        }
+        while !self.covers(plan) && self.look(false) {}
+        if self.knows(&plan.digest) {
+            return Ok(());
+        }
+        let coverage = self.coverage(plan);
+        if coverage.is_seen() && coverage.missing.is_empty() {
+            self.desk.note("the digest is another, but every step was approved: by this pull request, or by those merged before it");
+            return Ok(());
+        }
+        if coverage.is_seen() && self.settings.applies_smaller {
+            self.desk
+                .note("the plan asks for less than what was approved, which `ci.smaller` allows");
+            return Ok(());
+        }
+        if self.has_own_approval() {
+            return Err(self.differs(plan));
+        }
+        let approved = self.approved.borrow();
+        let own_pull = approved.iter().find(|it| it.own).and_then(|it| it.pull.as_ref());
+        match own_pull {
+            Some(pull) => Err(unapproved(
+                &format!(
+                    "pull request #{} has no approved plan: no check `{}` with a digest on {}",
+                    pull.number,
+                    self.check,
+                    CommitId(pull.head_sha.clone()).short()
+                ),
+                plan,
+            )),
+            None if self.settings.direct_push == DirectPush::Apply => Ok(()),
+            None => Err(unapproved(
+                "what is to be applied came with no pull request, so nobody has approved it",
+                plan,
+            )
+            .hint("or let pushes be applied as they come: `direct_push = \"apply\"` under `[ci]`")),
+        }
+    }
+
+    fn has_own_approval(&self) -> bool {
+        let approved = self.approved.borrow();
+        let any = |own: bool| approved.iter().any(|it| it.approval.is_some() && (it.own || !own));
+        // By hand nothing is its own, and whatever was found counts.
+        any(true) || (any(false) && !approved.iter().any(|it| it.own))
+    }
+
+    /// Whether an earlier run of the same commit began what this one would end.
+    fn is_rest(&self, plan: &Plan, state: &State) -> bool {
+        let approved = self.approved.borrow();
+        let digests = approved.iter().filter_map(|it| Some(&it.approval.as_ref()?.digest));
+        let kept = |digest: &String| {
+            let bytes = head::kept_plan(&state.objects, digest).ok()??;
+            serde_json::from_slice::<Plan>(&bytes).ok()
+        };
+        digests.filter_map(kept).any(|before| plan::is_rest(&before, plan))
+    }
+
+    fn covers(&self, plan: &Plan) -> bool {
+        self.coverage(plan).is_seen()
+    }
+
+    fn coverage(&self, plan: &Plan) -> approval::Coverage {
+        let approved = self.approved.borrow();
+        let kept = |it: &'_ Approved| it.approval.as_ref().and_then(|it| it.plan.clone());
+        let own: Vec<Plan> = approved.iter().filter(|it| it.own).filter_map(kept).collect();
+        let all: Vec<Plan> = approved.iter().filter_map(kept).collect();
+        approval::coverage(&own.iter().collect::<Vec<_>>(), &all.iter().collect::<Vec<_>>(), plan)
+    }
+
+    fn differs(&self, plan: &Plan) -> Failure {
+        let approved = self.approved.borrow();
+        let newest = approved.iter().find_map(|it| it.approval.as_ref());
+        let (digest, before) =
+            newest.map_or(("", None), |it| (it.digest.as_str(), it.plan.as_ref()));
+        let mut failure =
+            Failure::new(format!("the plan is {}, not {digest}, which was approved", plan.digest))
+                .ends(Exit::PlanDiffers)
+                .hint(again(plan));
+        if let Some(before) = before {
+            let mut lines = plan::difference(before, plan);
+            let more = lines.len().saturating_sub(SHOWN);
+            lines.truncate(SHOWN);
+            failure = failure.lines(lines);
+            if more > 0 {
+                failure = failure.lines([format!("and {more} more")]);
+            }
+        }
+        failure
+    }
+
+    /// What policies demand: of each pull request for its own part of the plan.
+    fn demanded(&self, plan: &Plan) -> Vec<Demand> {
+        let approved = self.approved.borrow();
+        let parts: Vec<(&Approved, Plan)> = approved
+            .iter()
+            .filter_map(|it| Some((it, it.approval.as_ref()?.plan.clone()?)))
+            .collect();
+        if parts.is_empty() {
+            let pull = approved.iter().find_map(|it| it.pull.as_ref());
+            return self.rules.demands(self.desk, plan, pull);
+        }
+        let plans: Vec<&Plan> = parts.iter().map(|it| &it.1).collect();
+        let shares = approval::shares(&plans, plan);
+        let each = parts.iter().zip(shares);
+        each.flat_map(|((it, _), share)| self.rules.demands(self.desk, &share, it.pull.as_ref()))
+            .collect()
+    }
+}
+
+/// How somebody who looked at a plan lets it through.
+fn again(plan: &Plan) -> String {
+    format!(
+        "look at it; if it is right, run the workflow by hand with `command` = apply and `approved` = {}",
+        plan.digest
+    )
+}
+
+fn unapproved(what: &str, plan: &Plan) -> Failure {
+    Failure::new(what).ends(Exit::Policy).hint(again(plan))
+}
+
+/// What is missing of what policies demand, if anything.
+pub(super) fn missing(demands: &[Demand]) -> Option<Failure> {
+    let lacking: Vec<&Demand> = demands.iter().filter(|it| !it.missing.is_empty()).collect();
+    let (first, _) = lacking.split_first()?;
+    let mut failure = Failure::new(match lacking.len() {
+        1 => format!("policy `{}` is not met", first.policy),
+        many => format!("{many} policies are not met"),
+    })
+    .ends(Exit::Policy);
+    for demand in lacking {
+        failure = failure.lines([format!("`{}`: {}", demand.policy, demand.why)]);
+        failure = failure.lines(demand.missing.iter().map(|it| format!("  missing: {it}")));
+        if !demand.ask.is_empty() {
+            failure = failure.hint(format!("`{}`: ask {}", demand.policy, demand.ask.join(", ")));
+        }
+    }
+    Some(failure)
+}
