@@ -6,6 +6,7 @@ use std::fs;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,7 +19,12 @@ use tempfile::TempDir;
 use crate::support;
 use crate::support::Repo;
 use crate::support::Run;
+use crate::support::forge::APPLY;
+use crate::support::forge::Forge;
+use crate::support::forge::PLAN;
+use crate::support::forge::Site;
 use crate::support::gcs::Gcs;
+use crate::support::github::GitHub;
 use crate::support::project;
 use crate::support::standin::StandIns;
 use crate::support::standin::zipline;
@@ -97,6 +103,20 @@ fn settings() -> String {
     )
 }
 
+impl Site for World {
+    fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.machine.path().join("ci")
+    }
+
+    fn equip(&self, command: &mut Command) {
+        command.envs(self.env.iter().map(|it| (it.0, it.1.as_str())));
+    }
+}
+
 impl World {
     /// Writes these compiled files, as `base` or a change of the fixtures has them.
     fn take(&self, from: &str, configs: &[&str]) {
@@ -122,6 +142,12 @@ impl World {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
         Run { code: output.status.code().unwrap_or(-1), stdout, stderr }
+    }
+
+    /// Writes these compiled files and commits them.
+    fn commit_now(&self, from: &str, configs: &[&str]) {
+        self.take(from, configs);
+        self.repo.commit(from);
     }
 
     /// Commits the work tree; gives the plan from the commit before.
@@ -334,6 +360,76 @@ fn a_change_is_applied_and_what_failed_is_applied_once_mended() {
     // One process knows nothing of the last write of another; within one, the pace is kept.
     let only_locks = |it: &String| it.contains("/lock.json: more than one write a second");
     assert!(world.gcs.violations().iter().all(only_locks), "{:?}", world.gcs.violations());
+}
+
+/// Every word that was said in jobs and on GitHub.
+fn assert_said_no_secrets(forge: &Forge<World>) {
+    let folder = forge.stage.folder();
+    let files = support::files(&folder).into_iter().filter(|it| !it.ends_with("event.json"));
+    let read =
+        |it: PathBuf| (it.display().to_string(), fs::read_to_string(&it).unwrap_or_default());
+    let sent = forge.github.calls().into_iter().map(|it| (it.name, it.body.to_string()));
+    for (place, text) in files.map(read).chain(sent) {
+        for secret in SECRETS {
+            assert!(!text.contains(secret), "{place}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_pull_request_is_reviewed_merged_applied_fails_and_is_carried_on() {
+    let world = world(&[CLEAN, DAILY, POPULARITY, PLAYS, RADIO], &streams_run());
+    world.repo.write(
+        "chronon-plan.toml",
+        settings() + "[policy.breaking]\nwhen = \"online-breaking\"\napprovals = 1\n",
+    );
+    world.repo.commit("a policy");
+    world.adopt();
+    let forge = Forge::of(world, GitHub::start());
+    let first =
+        forge.open_by(7, &|| forge.stage.commit_now("staging-sql-changed", &[CLEAN]), |it| it);
+    let opened = forge.pull_request(7, "opened").ended(0);
+    assert_eq!(opened.outputs["breaking"], "false");
+    let head = forge.push_by(7, &|| forge.stage.commit_now("remove-aggregation", &[PLAYS, RADIO]));
+    let unapproved = forge.pull_request(7, "synchronize").ended(6);
+    assert_eq!(forge.conclusion(&first, PLAN), "success");
+    assert_eq!(forge.conclusion(&head, PLAN), "action_required");
+    assert!(forge.comment(7).edits == 1 && forge.comment(7).body.contains("online-breaking"));
+    forge.github.role("rolf", "write");
+    forge.github.review(7, "rolf", "APPROVED", &head);
+    let planned = forge.pull_request(7, "edited").ended(0);
+    assert_eq!(planned.outputs["steps"], "11");
+
+    // Merged; an upload fails.
+    let landed = forge.squash(7);
+    let error = json!({"--original-mode=upload": {"states": ["ERROR"]}});
+    forge.stage.stand_ins.turn(&knobs(&error));
+    let failed = forge.pushed(&landed).ended(5);
+    let body = forge.comment(7).body;
+    assert!(body.contains("ended as ERROR") && body.contains("/chronon-plan apply"), "{body}");
+    assert_eq!(forge.conclusion(&landed.1, APPLY), "failure");
+
+    // Mended, and run again: the rest is done, nothing twice.
+    forge.stage.stand_ins.turn(&streams_run());
+    let again = forge.pushed(&landed).ended(0);
+    let body = forge.comment(7).body;
+    assert!(body.contains("✅") && body.contains("re-plan: no changes"), "{body}");
+    assert_eq!(forge.conclusion(&landed.1, APPLY), "success");
+    assert_eq!(ids(&forge.stage.plan(&[])), [""; 0]);
+    let mut done: Vec<String> = Vec::new();
+    for call in forge.stage.stand_ins.calls("java") {
+        let of = |name: &str| call.iter().find_map(|it| it.strip_prefix(name)).unwrap_or_default();
+        let conf = of("--local-conf-path=").rsplit('/').next().unwrap_or_default().to_owned();
+        done.push(format!("{conf} {}", of("--original-mode=")));
+    }
+    let uploads = done.iter().filter(|it| it.ends_with(" upload")).count();
+    done.sort();
+    done.dedup();
+    assert_eq!(done.len(), 11, "{done:#?}");
+    assert_eq!(uploads, 4, "two uploads failed, and were done again");
+    forge.assert_clean(&[&opened, &unapproved, &planned, &failed, &again]);
+    assert_said_no_secrets(&forge);
+    assert_no_secrets(&forge.stage, &[&failed.run, &again.run]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use serde_json::Value;
 use serde_json::json;
 
+use super::Repo;
 use super::Run;
 use super::command;
 use super::github::Check;
@@ -30,9 +31,34 @@ pub(crate) const APPLY: &str = "chronon-plan apply: prod";
 /// No commit.
 const ZEROS: &str = "0000000000000000000000000000000000000000";
 
+/// Where jobs of a workflow run: a clone, a machine around it, and what is behind both.
+pub(crate) trait Site {
+    fn repo(&self) -> &Repo;
+    /// A folder beside the clone, for this purpose alone.
+    fn folder(&self) -> PathBuf;
+    /// Gives a command the machine's environment.
+    fn equip(&self, command: &mut Command);
+}
+
+impl Site for Stage {
+    fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.path("ci")
+    }
+
+    fn equip(&self, command: &mut Command) {
+        if let Some(gcs) = &self.gcs {
+            command.env("STORAGE_EMULATOR_HOST", gcs.endpoint());
+        }
+    }
+}
+
 /// Everything that a workflow meets.
-pub(crate) struct Forge {
-    pub(crate) stage: Stage,
+pub(crate) struct Forge<S = Stage> {
+    pub(crate) stage: S,
     pub(crate) github: GitHub,
     jobs: AtomicUsize,
 }
@@ -71,19 +97,7 @@ impl Forge {
         let settings = fs::read_to_string(stage.path("settings.toml")).unwrap();
         stage.repo.write("chronon-plan.toml", settings);
         stage.repo.commit("settings");
-        let commits = stage.repo.git(&["rev-list", "--reverse", "main"]);
-        commits.lines().for_each(|commit| github.commit(commit));
-        fs::create_dir(stage.path("ci")).unwrap();
-        Self { stage, github, jobs: AtomicUsize::new(0) }
-    }
-
-    pub(crate) fn git(&self, args: &[&str]) -> String {
-        self.stage.repo.git(args).trim().to_owned()
-    }
-
-    /// The commit of a revision.
-    pub(crate) fn commit_of(&self, rev: &str) -> String {
-        self.git(&["rev-parse", &format!("{rev}^{{commit}}")])
+        Self::of(stage, github)
     }
 
     /// Opens a pull request with one change of the fixtures, and GitHub's test merge of it.
@@ -91,7 +105,40 @@ impl Forge {
         self.open_by(number, &|| drop(self.stage.commit(change)), |pull| pull)
     }
 
-    /// The same with whatever commits; `with` says what is special about it.
+    /// Pushes one more change of the fixtures to a pull request.
+    pub(crate) fn push(&self, number: u64, change: &str) -> String {
+        self.push_by(number, &|| drop(self.stage.commit(change)))
+    }
+
+    /// Commits a change of the fixtures to main, past every pull request.
+    pub(crate) fn push_to_main(&self, change: &str) -> (String, String) {
+        self.git(&["checkout", "-q", "main"]);
+        let before = self.commit_of("main");
+        let after = self.stage.commit(change);
+        self.github.commit(&after);
+        (before, after)
+    }
+}
+
+impl<S: Site> Forge<S> {
+    /// A site whose commits GitHub has.
+    pub(crate) fn of(stage: S, github: GitHub) -> Self {
+        let commits = stage.repo().git(&["rev-list", "--reverse", "main"]);
+        commits.lines().for_each(|commit| github.commit(commit));
+        fs::create_dir(stage.folder()).unwrap();
+        Self { stage, github, jobs: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn git(&self, args: &[&str]) -> String {
+        self.stage.repo().git(args).trim().to_owned()
+    }
+
+    /// The commit of a revision.
+    pub(crate) fn commit_of(&self, rev: &str) -> String {
+        self.git(&["rev-parse", &format!("{rev}^{{commit}}")])
+    }
+
+    /// Opens a pull request with whatever `commit` commits; `with` says what is special about it.
     pub(crate) fn open_by(
         &self,
         number: u64,
@@ -118,10 +165,11 @@ impl Forge {
         head
     }
 
-    /// Pushes one more change of the fixtures to a pull request.
-    pub(crate) fn push(&self, number: u64, change: &str) -> String {
+    /// Pushes what `commit` commits to a pull request.
+    pub(crate) fn push_by(&self, number: u64, commit: &dyn Fn()) -> String {
         self.git(&["checkout", "-q", &branch(number)]);
-        let head = self.stage.commit(change);
+        commit();
+        let head = self.commit_of("HEAD");
         self.github.push(number, &head);
         self.test_merge(number);
         head
@@ -156,15 +204,6 @@ impl Forge {
         self.git(&["merge", "-q", "--no-ff", "-m", &message, &branch(number)]);
         let after = self.commit_of("main");
         self.github.merge(number, &after, "rita");
-        (before, after)
-    }
-
-    /// Commits a change of the fixtures to main, past every pull request.
-    pub(crate) fn push_to_main(&self, change: &str) -> (String, String) {
-        self.git(&["checkout", "-q", "main"]);
-        let before = self.commit_of("main");
-        let after = self.stage.commit(change);
-        self.github.commit(&after);
         (before, after)
     }
 
@@ -293,10 +332,10 @@ impl Forge {
     ) -> (Command, PathBuf) {
         payload["repository"] = json!({"full_name": REPOSITORY, "default_branch": "main"});
         let number = self.jobs.fetch_add(1, Ordering::SeqCst) + 1;
-        let folder = self.stage.path("ci").join(number.to_string());
+        let folder = self.stage.folder().join(number.to_string());
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("event.json"), payload.to_string()).unwrap();
-        let mut command = command(self.stage.repo.path());
+        let mut command = command(self.stage.repo().path());
         command.args(["ci", "--as-of", DAY, "--lock-timeout", "60"]).args(args);
         let path = |name: &str| folder.join(name).display().to_string();
         command.envs([
@@ -316,9 +355,7 @@ impl Forge {
             ("GITHUB_STEP_SUMMARY", &path("summary")),
             ("RUNNER_TEMP", &path("temp")),
         ]);
-        if let Some(gcs) = &self.stage.gcs {
-            command.env("STORAGE_EMULATOR_HOST", gcs.endpoint());
-        }
+        self.stage.equip(&mut command);
         (command, folder)
     }
 
