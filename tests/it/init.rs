@@ -72,6 +72,13 @@ fn compiled() -> Repo {
 }
 
 #[test]
+fn its_help_shows_how_it_is_used() {
+    let help = run(&project(), &["init", "--help"]).ok();
+    assert!(help.contains("EXAMPLES\n") && help.contains("\n  chronon-plan init --"), "{help}");
+    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+}
+
+#[test]
 fn the_workflows_of_the_documents_are_what_it_prints() {
     let repo = compiled();
     let production = [&STATE[..], &GOOGLE, &["--compile", "--forks", "--dry-run"]].concat();
