@@ -275,6 +275,9 @@ pub struct Step {
     pub config: Address,
     /// Its file.
     pub path: String,
+    /// What the file holds, as git names it; empty in plans of versions that did not say it.
+    #[serde(default)]
+    pub blob: String,
     /// The mode, as the CLI spells it.
     pub mode: String,
     /// The resource that it brings up to date.

@@ -56,7 +56,13 @@ pub(super) fn does(plan: &Plan, step: &Step) -> impl PartialEq + use<> {
     let newest = plan.as_of.plus(-1).to_string();
     let argv: Vec<String> = step.argv.iter().map(|word| word.replace(&newest, "newest")).collect();
     let start = step.range.as_ref().map(|it| it.start.filter(|start| start.to_string() != newest));
-    (argv, step.path.clone(), start, step.trigger, step.rewrite, step.manual.clone())
+    let from = (step.path.clone(), step.blob.clone());
+    (argv, from, start, step.trigger, step.rewrite, step.manual.clone())
+}
+
+/// As much of a content's name as people need to tell two apart.
+fn short(blob: &str) -> String {
+    blob.chars().take(10).collect()
 }
 
 fn differing(before: &Step, after: &Step) -> Vec<String> {
@@ -76,6 +82,7 @@ fn differing(before: &Step, after: &Step) -> Vec<String> {
         ("old partitions", rewrite(before), rewrite(after)),
         ("by hand", before.manual.clone(), after.manual.clone()),
         ("command", Some(before.argv.join(" ")), Some(after.argv.join(" "))),
+        ("file's content", Some(short(&before.blob)), Some(short(&after.blob))),
         ("waits for", Some(before.after.join(", ")), Some(after.after.join(", "))),
     ];
     let shown = |it: Option<String>| it.filter(|it| !it.is_empty()).unwrap_or("nothing".to_owned());

@@ -4,7 +4,7 @@
 //! It covers what would be done and why, and nothing that varies without meaning: not the time,
 //! the run, the state's serial, the tool's version or wording, nor the as-of day and the dates
 //! that follow from it. Hidden values are not in it either; the id of the file that holds them is,
-//! so that another secret is another digest.
+//! so that another secret is another digest. So is that of a file that is new as a whole.
 
 use serde_json::Value;
 use serde_json::json;
@@ -44,8 +44,9 @@ fn covered(inputs: &Inputs<'_>, plan: &Plan, step: &Step) -> Value {
     let reason = |because: &super::contract::Because| {
         let field = change
             .and_then(|it| it.fields.iter().find(|f| Some(&f.path) == because.field.as_ref()));
-        let file = inputs.head.get(&step.config).map(|config| config.blob.to_string());
-        let file = file.filter(|_| field.is_some_and(|field| field.hidden));
+        // Where no values tell what is new, the file does.
+        let bare = because.field.is_none() && because.upstream.is_none();
+        let file = Some(&step.blob).filter(|_| bare || field.is_some_and(|field| field.hidden));
         let values = earlier_values(inputs, step, because.field.as_deref())
             .or_else(|| field.map(|field| json!([field.before, field.after])));
         json!([because.field, because.upstream, values, file])

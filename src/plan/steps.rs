@@ -163,6 +163,7 @@ impl<'a> Builder<'a> {
             id: format!("{address}#{}", mode.name),
             config: address.clone(),
             path: config.path.clone(),
+            blob: config.blob.to_string(),
             mode: mode.name.to_owned(),
             resource: mode.resource.name().to_owned(),
             cause: need.cause,

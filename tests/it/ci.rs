@@ -376,6 +376,51 @@ fn what_an_earlier_merge_left_undone_is_done_with_the_next_by_its_own_approval()
     forge.assert_clean(&[&job]);
 }
 
+/// Changes what a join that is new computes, under the same name.
+fn compute_otherwise(forge: &Forge) {
+    let file = "compiled/joins/discovery/digest.weekly_digest__0";
+    let text = fs::read_to_string(forge.stage.repo.path().join(file)).unwrap();
+    let other = text.replace("\"length\": 28", "\"length\": 21");
+    assert!(other != text);
+    forge.stage.repo.write(file, other);
+    forge.stage.repo.commit("three weeks");
+}
+
+#[test]
+fn an_approval_is_of_a_content_and_not_of_a_name() {
+    // After the merge, past every pull request: the job looks the same, and computes something else.
+    let forge = Forge::new("");
+    forge.open(7, JOIN);
+    forge.pull_request(7, "opened").ended(0);
+    let step = "fail.discovery.digest.weekly_digest__0#backfill";
+    forge.stage.knob(step, "9");
+    forge.pushed(&forge.squash(7)).ended(5);
+    forge.stage.unset(step);
+    let jobs = forge.stage.submitted();
+    let before = forge.commit_of("main");
+    forge.git(&["checkout", "-q", "main"]);
+    compute_otherwise(&forge);
+    let after = forge.commit_of("main");
+    forge.github.commit(&after);
+    failed(&forge.pushed(&(before, after)), 6, "with no pull request");
+    assert_eq!(forge.stage.submitted(), jobs);
+
+    // Between the check and the merge: the digest is another, and the difference says so.
+    let forge = Forge::new("");
+    forge.open(7, JOIN);
+    let planned = forge.pull_request(7, "opened").ended(0);
+    let before = forge.commit_of("main");
+    forge.git(&["checkout", "-q", "main"]);
+    forge.git(&["merge", "-q", "--squash", "change-7"]);
+    compute_otherwise(&forge);
+    let after = forge.commit_of("main");
+    forge.github.merge(7, &after, "rita");
+    let refused = forge.pushed(&(before, after));
+    failed(&refused, 3, &planned.outputs["digest"]);
+    assert!(refused.run.stderr.contains("file's content"), "{}", refused.run.stderr);
+    assert_eq!(forge.stage.submitted(), [""; 0]);
+}
+
 #[test]
 fn a_smaller_plan_goes_on_only_where_settings_say_so() {
     for (setting, code) in [("refuse", 3), ("apply", 0)] {

@@ -208,6 +208,7 @@ impl Deck {
             days: Some(31),
         };
         Step {
+            blob: self.word(),
             id: format!("{config}#{mode}"),
             config: config.clone(),
             path: self.word(),

@@ -65,6 +65,7 @@ fn address(text: &str) -> Address {
 
 fn step(config: &str, mode: &str) -> Step {
     Step {
+        blob: String::new(),
         id: format!("{config}#{mode}"),
         config: address(config),
         path: format!("compiled/{config}"),

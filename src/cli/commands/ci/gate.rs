@@ -28,6 +28,10 @@ use crate::state::head;
 /// How many lines are shown of what differs between two plans.
 const SHOWN: usize = 50;
 
+const NO_PULL: &str = "what is to be applied came with no pull request, so nobody has approved it";
+const DIRECT: &str =
+    "or let pushes be applied as they come: `direct_push = \"apply\"` under `[ci]`";
+
 /// Something that was reviewed.
 #[derive(Clone, Debug)]
 pub(super) struct Approved {
@@ -47,6 +51,8 @@ pub(super) struct Gate<'a> {
     pub(super) settings: &'a Ci,
     /// The name of the check that approvals are read from.
     pub(super) check: &'a str,
+    /// Whether somebody asked for it, rather than a push or a queue.
+    pub(super) by_hand: bool,
     pub(super) approved: RefCell<Vec<Approved>>,
     /// Commits that were not looked at yet, the newest last.
     pub(super) unseen: RefCell<Vec<(CommitId, String)>>,
@@ -137,35 +143,30 @@ impl Gate<'_> {
                 .note("the plan asks for less than what was approved, which `ci.smaller` allows");
             return Ok(());
         }
-        if self.has_own_approval() {
-            return Err(self.differs(plan));
-        }
         let approved = self.approved.borrow();
+        let has_approval =
+            |own: bool| approved.iter().any(|it| it.own == own && it.approval.is_some());
         let own_pull = approved.iter().find(|it| it.own).and_then(|it| it.pull.as_ref());
         match own_pull {
-            Some(pull) => Err(unapproved(
-                &format!(
+            _ if has_approval(true) || (self.by_hand && has_approval(false)) => {
+                Err(self.differs(plan))
+            }
+            Some(pull) => {
+                let head = CommitId(pull.head_sha.clone());
+                let what = format!(
                     "pull request #{} has no approved plan: no check `{}` with a digest on {}",
                     pull.number,
                     self.check,
-                    CommitId(pull.head_sha.clone()).short()
-                ),
-                plan,
-            )),
+                    head.short()
+                );
+                Err(unapproved(&what, plan))
+            }
+            None if self.by_hand => {
+                Err(unapproved("nobody has approved what is to be applied", plan))
+            }
             None if self.settings.direct_push == DirectPush::Apply => Ok(()),
-            None => Err(unapproved(
-                "what is to be applied came with no pull request, so nobody has approved it",
-                plan,
-            )
-            .hint("or let pushes be applied as they come: `direct_push = \"apply\"` under `[ci]`")),
+            None => Err(unapproved(NO_PULL, plan).hint(DIRECT)),
         }
-    }
-
-    fn has_own_approval(&self) -> bool {
-        let approved = self.approved.borrow();
-        let any = |own: bool| approved.iter().any(|it| it.approval.is_some() && (it.own || !own));
-        // By hand nothing is its own, and whatever was found counts.
-        any(true) || (any(false) && !approved.iter().any(|it| it.own))
     }
 
     /// Whether an earlier run of the same commit began what this one would end.

@@ -92,7 +92,7 @@ impl Ci<'_> {
             if self.watch.is_interrupted() {
                 break;
             }
-            report.outcomes.push(land.env(env.as_ref(), output)?);
+            report.outcomes.push(land.env(env.as_ref(), output));
         }
         report.write(self)
     }
@@ -120,41 +120,39 @@ fn bases(
 }
 
 impl Land<'_> {
-    fn env(&self, env: Option<&String>, output: &mut Output) -> Result<Outcome, Failure> {
+    fn env(&self, env: Option<&String>, output: &mut Output) -> Outcome {
         let prepared = Prepared::of(&self.request(env, self.bases.first()));
         let name = match (&prepared, env) {
             (Ok(prepared), _) => prepared.env.clone(),
             (Err(_), env) => env.cloned().unwrap_or_else(|| "prod".to_owned()),
         };
-        let desk = self.ci.desk;
-        let check = desk.open(&super::apply_check(&name), &self.head.commit.0, "Applying");
-        let opened = prepared.and_then(|prepared| {
-            let state = State::open(&prepared)?;
-            let known = state.known()?;
-            let root = prepared.root();
-            let rules = Rules::at(
-                self.repository,
-                &self.ruled().commit,
-                self.rules.policies.clone(),
-                &root,
-                desk,
-            )?;
-            Ok((state, known.ledger.and_then(|ledger| ledger.commit.clone()), rules))
-        });
-        let (state, last, rules) = match opened {
+        let check = self.ci.desk.open(&super::apply_check(&name), &self.head.commit.0, "Applying");
+        let opened = prepared.and_then(|prepared| self.open(&prepared));
+        let (state, rules, last) = match opened {
             Ok(opened) => opened,
-            Err(failure) => return Ok(self.refused(&name, &check, None, &failure, output)),
+            Err(failure) => return self.refused(&name, &check, None, &failure, output),
         };
         let plan_check = super::plan_check(&name);
-        let gate = self.gate(&plan_check, &rules, last.as_ref())?;
-        if gate.pulls().is_empty() && self.reports_only() {
-            return self.only_plan(env, &name, &check, &state, output);
-        }
-        let outcome = match self.apply(env, &name, &gate, &state, output) {
-            Ok((plan, receipt)) => self.applied(&name, &check, &gate, &plan, &receipt),
-            Err(failure) => self.refused(&name, &check, Some(&gate), &failure, output),
+        let gate = match self.gate(&plan_check, &rules, last.as_ref()) {
+            Ok(gate) => gate,
+            Err(failure) => return self.refused(&name, &check, None, &failure, output),
         };
-        Ok(outcome)
+        let done = if gate.pulls().is_empty() && self.reports_only() {
+            self.only_plan(env, &name, &check, &state, output)
+        } else {
+            let applied = self.apply(env, &name, &gate, &state, output);
+            applied.map(|(plan, receipt)| self.applied(&name, &check, &gate, &plan, &receipt))
+        };
+        done.unwrap_or_else(|failure| self.refused(&name, &check, Some(&gate), &failure, output))
+    }
+
+    /// The state, the rules that hold, and the commit that was applied last.
+    fn open(&self, prepared: &Prepared) -> Result<(State, Rules, Option<CommitId>), Failure> {
+        let state = State::open(prepared)?;
+        let last = state.known()?.ledger.and_then(|ledger| ledger.commit.clone());
+        let (ruled, policies) = (&self.ruled().commit, self.rules.policies.clone());
+        let rules = Rules::at(self.repository, ruled, policies, &prepared.root(), self.ci.desk)?;
+        Ok((state, rules, last))
     }
 
     fn ruled(&self) -> &Revision {
@@ -201,6 +199,7 @@ impl Land<'_> {
             rules,
             settings: &self.rules.ci,
             check,
+            by_hand,
             approved: RefCell::new(named.into_iter().collect()),
             unseen: RefCell::new(line.into_iter().rev().collect()),
             demands: RefCell::default(),

@@ -88,7 +88,7 @@ impl Ci<'_> {
         let others = OnceCell::new();
         let mut report = Report::default();
         for env in envs {
-            report.outcomes.push(job.env(env.as_ref(), &repository, &others, output)?);
+            report.outcomes.push(job.env(env.as_ref(), &repository, &others, output));
         }
         report.write(self)
     }
@@ -172,20 +172,21 @@ impl Job<'_> {
         repository: &Repository,
         others: &OnceCell<Vec<overlap::Other>>,
         output: &mut Output,
-    ) -> Result<Outcome, Failure> {
+    ) -> Outcome {
         let prepared = Prepared::of(&self.request(env));
         let name = match (&prepared, env) {
             (Ok(prepared), _) => prepared.env.clone(),
             (Err(_), env) => env.cloned().unwrap_or_else(|| USUAL_ENV.to_owned()),
         };
         let check = self.ci.desk.open(&super::plan_check(&name), &self.pull.head_sha, "Planning");
-        let found = prepared.and_then(|prepared| self.find(prepared, repository, others));
+        let found = prepared.and_then(|prepared| {
+            let found = self.find(prepared, repository, others)?;
+            report::show(&found.planned.plan, output)?;
+            Ok(found)
+        });
         match found {
-            Ok(found) => {
-                report::show(&found.planned.plan, output)?;
-                Ok(self.tell(&name, &check, found, output))
-            }
-            Err(failure) => Ok(self.tell_failure(&name, &check, &failure, output)),
+            Ok(found) => self.tell(&name, &check, found, output),
+            Err(failure) => self.tell_failure(&name, &check, &failure, output),
         }
     }
 

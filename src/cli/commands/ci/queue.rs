@@ -66,7 +66,7 @@ impl Ci<'_> {
         let queued = Queued { ci: self, repository, finder, head, base, pulls, rules };
         let mut report = Report::default();
         for env in envs {
-            report.outcomes.push(queued.env(env.as_ref(), output)?);
+            report.outcomes.push(queued.env(env.as_ref(), output));
         }
         report.write(self)
     }
@@ -94,7 +94,7 @@ fn pulls(
 }
 
 impl Queued<'_> {
-    fn env(&self, env: Option<&String>, output: &mut Output) -> Result<Outcome, Failure> {
+    fn env(&self, env: Option<&String>, output: &mut Output) -> Outcome {
         let request = Request {
             head: Some(self.head.commit.0.clone()),
             settled: Some(self.base.clone()),
@@ -108,10 +108,10 @@ impl Queued<'_> {
         let plan_check = super::plan_check(&name);
         let check = self.ci.desk.open(&plan_check, &self.head.commit.0, "Planning");
         let judged = prepared.and_then(|prepared| self.judge(prepared, &plan_check, output));
-        Ok(match judged {
+        match judged {
             Ok((made, verdict)) => self.tell(&name, &check, Some(made), verdict.as_ref(), output),
             Err(failure) => self.tell(&name, &check, None, Some(&failure), output),
-        })
+        }
     }
 
     /// Plans, and finds what is in the way.
@@ -143,6 +143,7 @@ impl Queued<'_> {
             rules: &rules,
             settings: &self.rules.ci,
             check,
+            by_hand: false,
             approved: RefCell::new(approved.collect()),
             unseen: RefCell::new(unseen.into_iter().rev().collect()),
             demands: RefCell::default(),
