@@ -208,7 +208,7 @@ impl<S: Site> Forge<S> {
     }
 
     /// What an event's payload says of a pull request.
-    fn pull(&self, number: u64, more: &Value) -> Value {
+    pub(crate) fn pull(&self, number: u64, more: &Value) -> Value {
         let merge = self.commit_of(&format!("refs/remotes/pull/{number}/merge"));
         let mut pull = json!({
             "number": number,
@@ -259,33 +259,40 @@ impl<S: Site> Forge<S> {
     /// Starts it.
     pub(crate) fn start_pushed(&self, before: &str, after: &str) -> Working {
         self.check_out(after);
-        let payload = json!({
-            "ref": "refs/heads/main", "before": before, "after": after,
-            "deleted": false, "forced": false, "commits": [],
-        });
-        self.start("push", payload)
+        self.start("push", self.push_payload(before, after))
     }
 
-    /// Runs the job of a merge queue's commit: that of these pull requests on top of main.
+    /// What an event's payload says of a push to main.
+    pub(crate) fn push_payload(&self, before: &str, after: &str) -> Value {
+        json!({
+            "ref": "refs/heads/main", "before": before, "after": after,
+            "deleted": false, "forced": false, "commits": [],
+        })
+    }
+
+    /// Runs the job of a merge queue's commit: that of a pull request on top of another commit.
     pub(crate) fn queued(&self, number: u64, base: &str) -> (String, Job) {
+        let (head, payload) = self.queue(number, base);
+        (head, self.job("merge_group", payload))
+    }
+
+    /// Puts a pull request into the queue and checks its commit out; gives that and the payload.
+    pub(crate) fn queue(&self, number: u64, base: &str) -> (String, Value) {
         self.git(&["checkout", "-q", "--detach", base]);
         let message = format!("Merge pull request #{number} from acme/{}", branch(number));
         self.git(&["merge", "-q", "--no-ff", "-m", &message, &branch(number)]);
         let head = self.commit_of("HEAD");
         self.github.commit(&head);
-        let job = self.job(
-            "merge_group",
-            json!({
-                "action": "checks_requested",
-                "merge_group": {
-                    "head_sha": head,
-                    "head_ref": format!("refs/heads/gh-readonly-queue/main/pr-{number}-{base}"),
-                    "base_sha": base,
-                    "base_ref": "refs/heads/main",
-                },
-            }),
-        );
-        (head, job)
+        let payload = json!({
+            "action": "checks_requested",
+            "merge_group": {
+                "head_sha": head,
+                "head_ref": format!("refs/heads/gh-readonly-queue/main/pr-{number}-{base}"),
+                "base_sha": base,
+                "base_ref": "refs/heads/main",
+            },
+        });
+        (head, payload)
     }
 
     /// Runs the workflow by hand on main.
