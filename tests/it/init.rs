@@ -357,7 +357,7 @@ fn the_readme_says_what_every_permission_is_for() {
     let scopes = [": read #", ": write #"];
     let asked = workflow.lines().filter(|line| scopes.iter().any(|it| line.contains(it)));
     let asked: BTreeSet<&str> = asked.map(|line| line.split(" #").next().unwrap().trim()).collect();
-    assert_eq!(asked.len(), 5, "{asked:?}");
+    assert_eq!(asked.len(), 4, "{asked:?}");
     for permission in asked {
         assert!(
             rows.iter().any(|row| row.contains(&format!("| `{permission}` |"))),
