@@ -586,7 +586,7 @@ fn harmless(text: &str) {
 }
 
 /// Reads a page as GitHub does and sees that nothing in it is more than it should be.
-fn check_markdown(page: &str) {
+pub(crate) fn check_markdown(page: &str) {
     check_characters(page);
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_STRIKETHROUGH
@@ -667,10 +667,18 @@ fn check_tag(tag: &Tag<'_>, source: &str) {
 }
 
 /// Where runs of these tests stand.
-const RUN: &str = "https://github.com/acme/features/actions/runs/";
+pub(crate) const RUN: &str = "https://github.com/acme/features/actions/runs/";
+
+/// As long as such an address may be.
+pub(crate) const LONG_RUN: &str = concat!(
+    "https://a-host-of-an-enterprise-with-a-name-that-is-as-long-as-names-of-hosts-may-be-and-longer",
+    ".example.com/an-organisation-with-a-name-of-39-letters/a-repository-with-a-name-that-has-all-of",
+    "-the-one-hundred-characters-that/actions/runs/",
+);
 
 fn is_run(url: &str) -> bool {
-    url.strip_prefix(RUN).is_some_and(|it| it.bytes().all(|b| b.is_ascii_digit()))
+    let number = [RUN, LONG_RUN].iter().find_map(|place| url.strip_prefix(place));
+    number.is_some_and(|it| it.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// A row's bars, counted in the source: a parser drops what is too much.

@@ -7,6 +7,7 @@ mod applying;
 mod ci;
 mod cli;
 mod columns;
+mod comments;
 mod demo;
 mod docs;
 mod documents;

@@ -28,8 +28,12 @@ pub(super) fn demands(view: View<'_>) -> [Part<'_>; 2] {
         List { before: before.to_owned(), items, after: "", form: Form::Bullets, noun }.part()
     };
     [
-        list("**Not met**\n\n", unmet, ["policy that is not met", "policies that are not met"]),
-        list("**Met**\n\n", met, ["policy that is met", "policies that are met"]),
+        list(
+            "**Policies not met**\n\n",
+            unmet,
+            ["policy that is not met", "policies that are not met"],
+        ),
+        list("**Policies met**\n\n", met, ["policy that is met", "policies that are met"]),
     ]
 }
 
@@ -42,7 +46,8 @@ fn demand(view: View<'_>, demand: &Demand) -> String {
     if missing.is_empty() {
         return item + "\n";
     }
-    if !configs.is_empty() {
+    // The sentence names the first few.
+    if configs.len() > 1 {
         let _ = write!(item, "<br>because of {}", sizes.configs(configs));
     }
     for lack in missing.iter().take(sizes.names) {
@@ -100,7 +105,8 @@ pub(super) fn overlaps(view: View<'_>) -> Part<'_> {
         // As code: a link would be a mark on the other pull request at each edit of this comment.
         let number = code(&format!("#{}", it.number));
         let mut item = format!("- {number} {}", sizes.name(&it.title));
-        for (what, configs) in [("touches too", &it.same), ("is up- or downstream by", &it.related)]
+        for (what, configs) in
+            [("both touch", &it.same), ("up- or downstream it touches", &it.related)]
         {
             if !configs.is_empty() {
                 let _ = write!(item, "<br>{what} {}", sizes.configs(configs));

@@ -145,7 +145,7 @@ fn configs<'a>(view: View<'a>, plan: &'a Plan, outline: &'a Outline<'a>) -> Part
     List {
         before: format!(
             "<details{open}><summary>{number}, one line each</summary>\n\n\
-             | | config | jobs | days |\n|---|---|---|---|\n"
+             | | config | jobs | backfill |\n|---|---|---|---|\n"
         ),
         items: rows.iter().map(row).collect(),
         after: "</details>\n\n",
@@ -166,11 +166,12 @@ fn jobs(steps: &[&Step]) -> String {
     if modes.is_empty() { "no job".to_owned() } else { modes.join(", ") }
 }
 
+/// The days of backfills, and what they do to partitions that exist.
 fn days(steps: &[&Step]) -> String {
     let backfills = steps.iter().filter(|step| step.rewrite.is_some() || step.range.is_some());
     let told = backfills.map(|step| {
         let days = step.range.as_ref().and_then(|range| range.days);
-        let days = days.map(|days| words::thousands(usize::try_from(days).unwrap_or(0)));
+        let days = days.map(|_| spell::days([*step]));
         let how = step.rewrite.map(|it| it.name().to_owned());
         days.into_iter().chain(how).collect::<Vec<_>>().join(", ")
     });
@@ -185,7 +186,7 @@ fn modes(plan: &Plan) -> Part<'_> {
         (!steps.is_empty()).then(|| numbers(mode, configs.len(), &steps))
     };
     List {
-        before: "| mode | configs | steps | days |\n|---|---|---|---|\n".to_owned(),
+        before: "| mode | configs | steps | backfills |\n|---|---|---|---|\n".to_owned(),
         items: MODES.iter().filter_map(|mode| row(mode.name)).collect(),
         after: "",
         form: Form::Rows,
@@ -210,7 +211,7 @@ fn teams<'a>(view: View<'_>, plan: &'a Plan) -> Part<'a> {
         numbers(&sizes.cell(team), configs.len(), steps)
     };
     List {
-        before: "| team | configs | steps | days |\n|---|---|---|---|\n".to_owned(),
+        before: "| team | configs | steps | backfills |\n|---|---|---|---|\n".to_owned(),
         items: rows.iter().map(row).collect(),
         after: "",
         form: Form::Rows,
@@ -220,8 +221,7 @@ fn teams<'a>(view: View<'_>, plan: &'a Plan) -> Part<'a> {
 }
 
 fn numbers(of: &str, configs: usize, steps: &[&Step]) -> String {
-    let days: i64 = steps.iter().filter_map(|step| step.range.as_ref()?.days).sum();
-    let days = words::thousands(usize::try_from(days).unwrap_or(0));
+    let days = spell::days(steps.iter().copied());
     let (configs, steps) = (words::thousands(configs), words::thousands(steps.len()));
     format!("| {of} | {configs} | {steps} | {days} |\n")
 }

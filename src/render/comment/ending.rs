@@ -11,6 +11,7 @@ use super::part::Form;
 use super::part::List;
 use super::part::Noun;
 use super::part::Part;
+use crate::render::escape::code;
 use crate::render::escape::fenced;
 use crate::render::words;
 
@@ -54,7 +55,7 @@ fn ledger(receipt: &Receipt) -> String {
         Some(steps) => format!("re-plan: {} to do", words::count(steps, "step")),
         None => "re-plan: none was made".to_owned(),
     };
-    format!("The ledger is at serial {} · {again}\n\n", receipt.serial)
+    format!("The ledger is at serial {} · {again}\n\n", code(&receipt.serial.to_string()))
 }
 
 /// Lines of errors or advice, which may quote anything.

@@ -16,8 +16,8 @@ const CLOSE: &str = " -->";
 /// How many earlier plans are remembered.
 pub const EARLIER: usize = 10;
 
-/// The name of an env is one of a folder, so it never is longer than this.
-const LONGEST_ENV: usize = 255;
+/// Of an env's name so many bytes are kept: no more tell envs apart.
+const LONGEST_ENV: usize = 128;
 
 /// A longer address than this leads to no run.
 const LONGEST_RUN: usize = 256;

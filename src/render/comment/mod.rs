@@ -183,6 +183,8 @@ struct View<'a> {
     outline: Option<&'a Outline<'a>>,
     detail: Detail,
     place: Place,
+    /// What is longer than this is on no page.
+    budget: usize,
 }
 
 /// The comment, at the first level of detail that fits the budget; never over it. The budget is
@@ -198,7 +200,7 @@ pub fn summary(comment: &Comment<'_>, budget: usize) -> Rendered {
 
 fn page(comment: &Comment<'_>, place: Place, budget: usize) -> Rendered {
     let outline = comment.plan.map(outline);
-    let view = |detail| View { comment, outline: outline.as_ref(), detail, place };
+    let view = |detail| View { comment, outline: outline.as_ref(), detail, place, budget };
     for detail in [Detail::Full, Detail::Fields, Detail::Configs] {
         if let Some(text) = part::whole(&parts(view(detail)), budget) {
             return Rendered { text, detail };

@@ -147,7 +147,9 @@ impl List {
             (_, Form::Bullets) => format!("- and {}\n", more(left, *noun)),
             (_, Form::Rows) => format!("\nand {}\n", more(left, *noun)),
         };
-        format!("{before}{}{more}\n{after}", items[..size].concat())
+        let told = format!("{before}{}{more}", items[..size].concat());
+        let gap = if told.ends_with("\n\n") { "" } else { "\n" };
+        format!("{told}{gap}{after}")
     }
 }
 

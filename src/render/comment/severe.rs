@@ -11,10 +11,8 @@ use std::fmt::Write;
 
 use super::Detail;
 use super::View;
-use super::part::CONFIGS;
 use super::part::Noun;
 use super::part::Part;
-use super::part::more;
 use super::part::said;
 use super::spell;
 use crate::model::name::Address;
@@ -38,6 +36,9 @@ const PERILS: [(Peril, &str, &str); 3] = [
     (Peril::StaysWrong, "🛑", "history-not-rewritten"),
     (Peril::Rewrites, "♻️", "history-rewritten"),
 ];
+
+/// Where each config has a line below, or none has, so many that are rewritten alike are named.
+const REWRITES: usize = 5;
 
 impl Peril {
     fn tag(self) -> String {
@@ -130,20 +131,21 @@ pub(super) fn part(view: View<'_>) -> Part<'_> {
     let Some(plan) = view.comment.plan else { return Part::fixed(verdict(view, &[])) };
     let matters = matters(plan);
     if view.detail < Detail::Counts {
-        let mut page = verdict(view, &matters);
-        matters.iter().for_each(|matter| line(&mut page, view.detail, matter));
+        let mut page = verdict(view, &matters) + &lines(view, &matters);
         close(&mut page, &matters);
         return Part::fixed(page);
     }
-    let groups = groups(&matters);
-    let most = groups.iter().map(|group| group.2.len()).max().unwrap_or(0);
-    // No name; the first groups; all groups with the first names of each; a line each.
-    Part::new(groups.len() + most + 1, move |size| {
-        let mut page = verdict(view, &matters);
-        match size.checked_sub(groups.len() + 1) {
-            None => grouped(&mut page, &groups, size, 0),
-            Some(names) if names < most => grouped(&mut page, &groups, groups.len(), names + 1),
-            Some(_) => matters.iter().for_each(|matter| line(&mut page, view.detail, matter)),
+    let groups = groups(plan, &matters);
+    let most = groups.iter().map(|group| group.names.len()).max().unwrap_or(0);
+    let verdict = verdict(view, &matters);
+    let lines = lines(view, &matters);
+    // The first teams with a name each; all teams with the first names of each; a line each.
+    Part::new(groups.len() + most, move |size| {
+        let mut page = verdict.clone();
+        match size.checked_sub(groups.len()) {
+            None => grouped(&mut page, &groups, size, 1),
+            Some(more) if more < most => grouped(&mut page, &groups, groups.len(), 1 + more),
+            Some(_) => page.push_str(&lines),
         }
         close(&mut page, &matters);
         page
@@ -179,9 +181,7 @@ fn verdict(view: View<'_>, matters: &[Matter<'_>]) -> String {
     );
     say(rewrites.len(), ["backfill rewrites history", "backfills rewrite history"]);
     if let Some(last) = stakes.last_mut().filter(|_| !rewrites.is_empty()) {
-        let days: i64 = rewrites.iter().filter_map(|step| step.range.as_ref()?.days).sum();
-        let days = words::count(usize::try_from(days).unwrap_or(0), "day");
-        let _ = write!(last, ": {days}.");
+        let _ = write!(last, ": {}.", spell::days(rewrites));
     }
     if unmet > 0 {
         stakes.push(said(unmet, ["policy is not met.", "policies are not met."]));
@@ -197,12 +197,25 @@ fn verdict(view: View<'_>, matters: &[Matter<'_>]) -> String {
     format!("> [!{look}]\n> **{}**\n\n", stakes.join(" "))
 }
 
+/// A line for each matter. Once they are too long for any page, no more are made.
+fn lines(view: View<'_>, matters: &[Matter<'_>]) -> String {
+    let mut lines = String::new();
+    for matter in matters {
+        if lines.len() <= view.budget {
+            line(&mut lines, view.detail, matter);
+        }
+    }
+    lines
+}
+
 /// One matter as a line of a list.
 fn line(page: &mut String, detail: Detail, matter: &Matter<'_>) {
     let Matter { peril, configs, field, text, job, affects } = matter;
     let sizes = detail.sizes();
-    let names: Vec<String> = configs.iter().map(|config| sizes.config(config)).collect();
-    let _ = write!(page, "- {} {}", peril.tag(), names.join(", "));
+    let most = if detail < Detail::Configs { usize::MAX } else { REWRITES };
+    let names: Vec<String> = configs.iter().take(most).map(|it| sizes.config(it)).collect();
+    let names = spell::named(&names, configs.len());
+    let _ = write!(page, "- {} {names}", peril.tag());
     if let Some(field) = field {
         let _ = write!(page, " · {}", sizes.name(field));
     }
@@ -223,47 +236,56 @@ fn line(page: &mut String, detail: Detail, matter: &Matter<'_>) {
     page.push('\n');
 }
 
-/// What one team has to answer for: each of its configs once.
-type Group<'a> = (Peril, &'a str, Vec<&'a Address>);
+/// What one team has to answer for.
+struct Group {
+    peril: Peril,
+    /// How many configs of which team.
+    head: String,
+    /// Each config once.
+    names: Vec<String>,
+}
 
-fn groups<'a>(matters: &[Matter<'a>]) -> Vec<Group<'a>> {
+fn groups(plan: &Plan, matters: &[Matter<'_>]) -> Vec<Group> {
+    let sizes = Detail::Counts.sizes();
     let mut groups: BTreeMap<(Peril, &str), BTreeSet<&Address>> = BTreeMap::new();
     for matter in matters {
         for config in &matter.configs {
             groups.entry((matter.peril, spell::team(config))).or_default().insert(config);
         }
     }
-    let group = |((peril, team), configs): ((_, _), BTreeSet<_>)| {
-        (peril, team, configs.into_iter().collect())
+    let mut backfills: BTreeMap<&Address, Vec<&Step>> = BTreeMap::new();
+    for step in plan.steps.iter().filter(|step| step.rewrite.is_some()) {
+        backfills.entry(&step.config).or_default().push(step);
+    }
+    let group = |((peril, team), configs): ((Peril, &str), BTreeSet<&Address>)| {
+        let number = words::count(configs.len(), "config");
+        let mut head = format!("- {} {number} of {}", peril.tag(), sizes.name(team));
+        if peril != Peril::Breaks {
+            let steps = configs.iter().filter_map(|config| backfills.get(config)).flatten();
+            let _ = write!(head, ", {}", spell::days(steps.copied()));
+        }
+        Group { peril, head, names: configs.into_iter().map(|it| sizes.config(it)).collect() }
     };
     groups.into_iter().map(group).collect()
 }
 
 /// The first groups with the first names of each, and what is left.
-fn grouped(page: &mut String, groups: &[Group<'_>], shown: usize, names: usize) {
-    let sizes = Detail::Counts.sizes();
+fn grouped(page: &mut String, groups: &[Group], shown: usize, most: usize) {
     let (shown, left) = groups.split_at(shown);
-    for (peril, team, configs) in shown {
-        let number = words::count(configs.len(), "config");
-        let _ = write!(page, "- {} {number} of {}", peril.tag(), sizes.name(team));
-        if names > 0 {
-            let named: Vec<String> =
-                configs.iter().take(names).map(|config| sizes.config(config)).collect();
-            let _ = write!(page, ": {}", named.join(", "));
-        }
-        match configs.len().saturating_sub(names) {
-            left if left > 0 && names > 0 => {
-                let _ = writeln!(page, " and {}", more(left, CONFIGS));
-            }
-            _ => page.push('\n'),
-        }
+    for Group { peril, head, names } in shown {
+        let most = if *peril == Peril::Rewrites { most.min(REWRITES) } else { most };
+        let _ = writeln!(
+            page,
+            "{head}: {}",
+            spell::named(&names[..most.min(names.len())], names.len())
+        );
     }
     for (peril, ..) in PERILS {
-        let of: Vec<&Group<'_>> = left.iter().filter(|group| group.0 == peril).collect();
-        let configs: usize = of.iter().map(|group| group.2.len()).sum();
+        let of: Vec<&Group> = left.iter().filter(|group| group.peril == peril).collect();
+        let configs: usize = of.iter().map(|group| group.names.len()).sum();
         if configs > 0 {
-            let word =
-                if shown.iter().any(|group| group.0 == peril) { "more config" } else { "config" };
+            let others = shown.iter().any(|group| group.peril == peril);
+            let word = if others { "more config" } else { "config" };
             let (configs, teams) = (words::count(configs, word), words::count(of.len(), "team"));
             let _ = writeln!(page, "- {} {configs} of {teams}", peril.tag());
         }

@@ -1,7 +1,5 @@
 //! Small things as every part of a comment spells them, and how long they may be.
 
-use std::borrow::Borrow;
-
 use super::Comment;
 use super::Detail;
 use super::Earlier;
@@ -12,6 +10,7 @@ use super::part::CONFIGS;
 use super::part::more;
 use crate::model::name::Address;
 use crate::model::name::ConfigType;
+use crate::plan::contract::Step;
 use crate::render::escape::cell;
 use crate::render::escape::code;
 use crate::render::escape::prose;
@@ -67,14 +66,11 @@ impl Sizes {
         self.name(&address.to_string())
     }
 
-    /// Configs, the first ones by name.
-    pub(super) fn configs<A: Borrow<Address>>(&self, addresses: &[A]) -> String {
-        let names = addresses.iter().take(self.names).map(|it| self.config(it.borrow()));
-        let names = names.collect::<Vec<_>>().join(", ");
-        match addresses.len().saturating_sub(self.names) {
-            0 => names,
-            left => format!("{names} and {}", more(left, CONFIGS)),
-        }
+    /// Configs, as many of the first as may be named, and how many more there are.
+    pub(super) fn configs(&self, configs: &[Address]) -> String {
+        let names: Vec<String> =
+            configs.iter().take(self.names).map(|it| self.config(it)).collect();
+        named(&names, configs.len())
     }
 
     /// A sentence that may quote names.
@@ -122,6 +118,22 @@ pub(super) fn team(address: &Address) -> &str {
         ConfigType::Team => &address.name,
         _ => address.name.split('.').next().unwrap_or(&address.name),
     }
+}
+
+/// The first names of so many configs, and how many more there are.
+pub(super) fn named(first: &[String], all: usize) -> String {
+    let names = first.join(", ");
+    match all - first.len() {
+        0 => names,
+        left => format!("{names} and {}", more(left, CONFIGS)),
+    }
+}
+
+/// The days that backfills compute together, as far as their start is known.
+pub(super) fn days<'a>(steps: impl IntoIterator<Item = &'a Step>) -> String {
+    let days = steps.into_iter().filter_map(|step| step.range.as_ref()?.days);
+    let days = days.fold(0_i64, i64::saturating_add);
+    words::count(usize::try_from(days).unwrap_or(0), "day")
 }
 
 #[cfg(test)]
