@@ -353,6 +353,7 @@ fn step(config: &Address, rewrite: Rewrite) -> Step {
         days: Some(31),
     };
     Step {
+        blob: String::new(),
         id: format!("{config}#backfill"),
         config: config.clone(),
         path: format!("compiled/{config}"),

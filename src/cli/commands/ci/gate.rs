@@ -58,6 +58,8 @@ pub(super) struct Gate<'a> {
     pub(super) unseen: RefCell<Vec<(CommitId, String)>>,
     /// What was found of policies.
     pub(super) demands: RefCell<Vec<Demand>>,
+    /// The plan that was asked about.
+    pub(super) plan: RefCell<Option<Plan>>,
 }
 
 impl Gate<'_> {
@@ -116,6 +118,7 @@ impl Gate<'_> {
 
     /// Lets a plan through, or says what is in its way.
     pub(super) fn allows(&self, plan: &Plan, state: Option<&State>) -> Result<(), Failure> {
+        *self.plan.borrow_mut() = Some(plan.clone());
         if plan.steps.is_empty() {
             return Ok(());
         }

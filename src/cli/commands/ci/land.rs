@@ -203,6 +203,7 @@ impl Land<'_> {
             approved: RefCell::new(named.into_iter().collect()),
             unseen: RefCell::new(line.into_iter().rev().collect()),
             demands: RefCell::default(),
+            plan: RefCell::default(),
         };
         gate.look_at(own);
         Ok(gate)
@@ -233,16 +234,20 @@ impl Land<'_> {
         };
         let begins = |plan: &Plan| {
             if !plan.steps.is_empty() {
-                self.say(name, gate, Status::Applying, Some(plan));
+                self.say(name, gate, Status::Applying, Some(&self.named(plan.clone())));
             }
         };
         let hooks = Hooks { allows: &allows, begins: &begins };
         let prepared = Prepared::of(&request)?;
         let receipt = apply::perform(&asked, prepared, state, self.ci.watch, &hooks, output)?;
-        let mut plan = receipt.plan.clone();
+        Ok((self.named(receipt.plan.clone()), receipt))
+    }
+
+    /// A plan whose sides are called as people call them.
+    fn named(&self, mut plan: Plan) -> Plan {
         plan.base.rev.clone_from(&self.landing.branch);
         plan.head.rev.clone_from(&self.landing.branch);
-        Ok((plan, receipt))
+        plan
     }
 
     /// The base that gives the plan which was approved, where there are several to choose from.
@@ -362,9 +367,10 @@ impl Land<'_> {
         let status = Status::Refused(&trouble);
         // What an old run has to say is nothing to a pull request that newer ones have applied.
         let gate = gate.filter(|_| failure.exit != Exit::Stale);
-        let comment = gate.and_then(|gate| self.say(env, gate, status, None));
+        let plan = gate.and_then(|gate| gate.plan.borrow().clone()).map(|it| self.named(it));
+        let comment = gate.and_then(|gate| self.say(env, gate, status, plan.as_ref()));
         let demands = gate.map(|gate| gate.demands.borrow().clone()).unwrap_or_default();
-        let say = self.what(env, status, None, &demands);
+        let say = self.what(env, status, plan.as_ref(), &demands);
         let conclusion = match failure.exit {
             Exit::Policy => Conclusion::ActionRequired,
             Exit::Interrupted => Conclusion::Cancelled,

@@ -147,6 +147,7 @@ impl Queued<'_> {
             approved: RefCell::new(approved.collect()),
             unseen: RefCell::new(unseen.into_iter().rev().collect()),
             demands: RefCell::default(),
+            plan: RefCell::default(),
         };
         let refused = gate.allows(&made.plan, None).err();
         Ok((made, refused))
