@@ -12,6 +12,7 @@ use super::part::Part;
 use super::severe;
 use super::spell;
 use crate::plan::contract::Warning;
+use crate::model::name::Address;
 use crate::plan::policy::Demand;
 use crate::render::escape::code;
 use crate::render::words;
@@ -46,8 +47,9 @@ fn demand(view: View<'_>, demand: &Demand) -> String {
     if missing.is_empty() {
         return item + "\n";
     }
-    // The sentence names the first few.
-    if configs.len() > 1 {
+    // The sentence names the first few; where those are all, it has said it.
+    let named = |it: &Address| why.contains(&format!("`{it}`"));
+    if !configs.iter().all(named) {
         let _ = write!(item, "<br>because of {}", sizes.configs(configs));
     }
     for lack in missing.iter().take(sizes.names) {
