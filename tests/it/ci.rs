@@ -538,6 +538,26 @@ fn github_that_fails_stops_no_apply() {
 }
 
 #[test]
+fn where_nobody_can_tell_what_was_approved_nothing_runs_and_it_is_said_once() {
+    let forge = Forge::new("");
+    forge.open(7, JOIN);
+    forge.pull_request(7, "opened").ended(0);
+    let landed = forge.squash(7);
+    forge.github.fail(1_000, Fault::ResetBefore, |_| true);
+    let before = forge.github.calls().len();
+    let job = forge.pushed(&landed);
+    failed(&job, 1, "nobody can tell what was approved");
+    assert_eq!(job.run.stderr.matches("nothing more is asked").count(), 1);
+    let asked: Vec<String> =
+        forge.github.calls().split_off(before).into_iter().map(|it| it.name).collect();
+    assert!(asked.len() <= 10, "it gives up: {asked:#?}");
+    assert_eq!(forge.stage.submitted(), [""; 0]);
+    forge.github.heal();
+    forge.pushed(&landed).ended(0);
+    assert!(forge.comment(7).body.contains("✅"));
+}
+
+#[test]
 fn the_pull_request_of_a_push_is_found_three_ways() {
     for way in 0..3 {
         let forge = Forge::new("");

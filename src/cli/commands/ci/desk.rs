@@ -20,6 +20,7 @@ use crate::apply::runner::Stop;
 use crate::plan::contract::Plan;
 use crate::publish::api;
 use crate::publish::api::Api;
+use crate::publish::api::List;
 use crate::publish::error::PublishError;
 use crate::publish::github::GitHub;
 use crate::publish::http::Proxies;
@@ -37,6 +38,9 @@ use crate::render::visible;
 /// The login of the app whose token a job gets where it names no other.
 const USUAL_BOT: &str = "github-actions[bot]";
 
+/// After how many calls without an answer nothing more is asked: each was tried several times.
+const SILENCES: usize = 2;
+
 /// How long one call may wait for GitHub's limits.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -53,6 +57,11 @@ pub(super) struct Desk<'a> {
     muted: Cell<bool>,
     /// Annotations that no check holds.
     loose: RefCell<Vec<Annotation>>,
+    /// What has been complained of.
+    complaints: RefCell<BTreeSet<String>>,
+    /// How many calls in a row got no answer.
+    silences: Cell<usize>,
+    blind: Cell<bool>,
 }
 
 /// A check that is open.
@@ -107,6 +116,9 @@ impl<'a> Desk<'a> {
             checks_denied: Cell::new(false),
             muted: Cell::new(false),
             loose: RefCell::default(),
+            complaints: RefCell::default(),
+            silences: Cell::new(0),
+            blind: Cell::new(false),
         };
         match github {
             None => {
@@ -139,13 +151,50 @@ impl<'a> Desk<'a> {
         what: &str,
         call: impl FnOnce(&GitHub) -> Result<T, PublishError>,
     ) -> Option<T> {
-        match call(self.github.as_ref()?) {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                self.note(&format!("{what}: {error}; {}", error.next()));
-                None
+        let github = self.github.as_ref().filter(|_| self.silences.get() < SILENCES)?;
+        self.heard(what, call(github)).ok()
+    }
+
+    /// Keeps count of answers that did not come, and tells what is in the way: of each kind once.
+    fn heard<T>(&self, what: &str, answer: Result<T, PublishError>) -> Result<T, PublishError> {
+        let Err(error) = &answer else {
+            self.silences.set(0);
+            return answer;
+        };
+        if self.complaints.borrow_mut().insert(what.to_owned()) {
+            self.note(&format!("{what}: {error}; {}", error.next()));
+        }
+        if let PublishError::NoAnswer { .. }
+        | PublishError::Unclear { .. }
+        | PublishError::Limited { .. } = error
+        {
+            self.silences.set(self.silences.get() + 1);
+            if self.silences.get() == SILENCES {
+                self.note("GitHub gives no answer: nothing more is asked of it in this run");
             }
         }
+        answer
+    }
+
+    /// As [`Self::ask`], for what decides whether something may run: that it could not be read is
+    /// remembered. What GitHub does not have is nothing.
+    pub(super) fn ask_list<T>(
+        &self,
+        what: &str,
+        call: impl FnOnce(&GitHub) -> Result<List<T>, PublishError>,
+    ) -> Vec<T> {
+        let answer = self.ask(what, |github| match call(github) {
+            // A commit that was not pushed, as GitHub says it.
+            Err(PublishError::NotFound { .. } | PublishError::Invalid { .. }) => Ok(Vec::new()),
+            other => other.map(|it| it.items),
+        });
+        self.blind.set(self.blind.get() || answer.is_none());
+        answer.unwrap_or_default()
+    }
+
+    /// Whether something that decides what may run could not be read.
+    pub(super) fn is_blind(&self) -> bool {
+        self.blind.get()
     }
 
     /// The same, for what nothing can go on without.
@@ -166,12 +215,9 @@ impl<'a> Desk<'a> {
         what: &str,
         call: impl FnOnce(&GitHub) -> Result<T, PublishError>,
     ) -> Result<Option<T>, PublishError> {
-        let Some(github) = self.github.as_ref().filter(|_| !self.muted.get()) else {
-            return Ok(None);
-        };
-        call(github).map(Some).inspect_err(|error| {
-            self.note(&format!("{what}: {error}; {}", error.next()));
-        })
+        let speaks = !self.muted.get() && self.silences.get() < SILENCES;
+        let Some(github) = self.github.as_ref().filter(|_| speaks) else { return Ok(None) };
+        self.heard(what, call(github)).map(Some)
     }
 
     /// From now on nothing is written, for this reason.
@@ -287,24 +333,14 @@ impl<'a> Desk<'a> {
         &self,
         call: impl FnOnce(&GitHub) -> Result<Check, PublishError>,
     ) -> Option<Check> {
-        if self.checks_denied.get() || self.muted.get() {
+        if self.checks_denied.get() {
             return None;
         }
-        match call(self.github.as_ref()?) {
-            Ok(check) => Some(check),
-            Err(error) => {
-                if let PublishError::Forbidden { .. } = error {
-                    self.checks_denied.set(true);
-                    self.note(&format!(
-                        "checks cannot be written, commit statuses take their place: {}",
-                        error.next()
-                    ));
-                } else {
-                    self.note(&format!("check not written: {error}; {}", error.next()));
-                }
-                None
-            }
-        }
+        let denied = |error: &PublishError| matches!(error, PublishError::Forbidden { .. });
+        let what = "checks cannot be written, commit statuses take their place";
+        let written = self.write(what, call);
+        self.checks_denied.set(written.as_ref().is_err_and(denied));
+        written.ok().flatten()
     }
 
     fn status(&self, name: &str, sha: &str, state: StatusState, said: &str) {
@@ -329,25 +365,25 @@ impl<'a> Desk<'a> {
     /// The digest that the newest check of this name on a commit stands for: a check of the app
     /// that also writes this run's, for everybody who may write statuses could forge another.
     pub(super) fn approval(&self, name: &str, sha: &str) -> Option<Approval> {
-        let checks = self.ask("checks cannot be read", |github| github.checks(sha, name));
-        let ours = |check: &&Check| self.app.get().is_some() && check.app_id == self.app.get();
-        let checks = checks.map(|it| it.items).unwrap_or_default();
-        let found = checks.iter().filter(ours).find_map(|check| {
+        if self.checks_denied.get() {
+            return self.status_approval(name, sha);
+        }
+        let checks = self.ask_list("checks cannot be read", |github| github.checks(sha, name));
+        let app = self.app.get();
+        // Without a check of our own nobody knows whose checks are ours.
+        self.blind.set(self.blind.get() || app.is_none());
+        let ours = |check: &&Check| app.is_some() && check.app_id == app;
+        checks.iter().filter(ours).find_map(|check| {
             let digest = Some(check.external_id.clone()).filter(|it| is_digest(it))?;
             let plan = record::plan(&check.text, &digest);
             Some(Approval { digest, plan })
-        });
-        found.or_else(|| self.status_approval(name, sha))
+        })
     }
 
     fn status_approval(&self, name: &str, sha: &str) -> Option<Approval> {
-        if !self.checks_denied.get() {
-            return None;
-        }
         let login = self.login()?;
-        let statuses = self.ask("statuses cannot be read", |github| github.statuses(sha))?;
+        let statuses = self.ask_list("statuses cannot be read", |github| github.statuses(sha));
         let ours = statuses
-            .items
             .into_iter()
             .find(|it| it.context == name && it.author == login && is_digest(&it.description))?;
         Some(Approval { digest: ours.description, plan: None })

@@ -7,7 +7,6 @@ use super::desk::Desk;
 use super::overlap::Other;
 use crate::model::name::CommitId;
 use crate::publish::PullRef;
-use crate::publish::error::PublishError;
 use crate::source::Repository;
 
 /// How many other open pull requests are looked into.
@@ -33,14 +32,9 @@ impl Finder<'_> {
     /// sure to know.
     pub(super) fn of_commit(&self, commit: &CommitId, message: &str) -> Option<PullRef> {
         let fits = |pull: &PullRef| pull.merged && pull.base_ref == self.branch;
-        let said =
-            self.desk.ask("the pull request of a commit is not known", |github| {
-                match github.pulls_of_commit(&commit.0) {
-                    Err(PublishError::NotFound { .. }) => Ok(Vec::new()),
-                    other => other.map(|it| it.items),
-                }
-            });
-        let by_commit = said.into_iter().flatten().find(fits);
+        let what = "the pull request of a commit is not known";
+        let said = self.desk.ask_list(what, |github| github.pulls_of_commit(&commit.0));
+        let by_commit = said.into_iter().find(fits);
         let by_message = || {
             let pull = self.numbered(number_in(message)?)?;
             (fits(&pull) && self.brought(&pull, commit)).then_some(pull)
