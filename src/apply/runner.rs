@@ -84,6 +84,11 @@ impl Stop {
         self.0.store(true, Ordering::SeqCst);
     }
 
+    /// Takes it back: what asked for it is over, and something else begins.
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+
     /// Whether that was asked.
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::SeqCst)

@@ -46,6 +46,14 @@ impl Watch {
         Ok(watch)
     }
 
+    /// Lets something else begin after a lock was lost; a signal stays heard.
+    pub(super) fn renew(&self) {
+        self.stop.clear();
+        if self.is_interrupted() {
+            self.stop.ask();
+        }
+    }
+
     /// Whether a signal came.
     pub(super) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::SeqCst)

@@ -49,6 +49,8 @@ pub(super) struct Request {
     /// The commit to compare with, where it is settled already.
     pub(super) settled: Option<Revision>,
     pub(super) settings: Option<PathBuf>,
+    /// Another file of the commit to read them from, by its path in it.
+    pub(super) settings_file: Option<String>,
     /// The commit whose settings hold, where that is not head.
     pub(super) settings_of: Option<CommitId>,
     pub(super) keep_going: bool,
@@ -330,7 +332,10 @@ pub(super) fn read_settings(
             })?;
             (path.display().to_string(), Some(text))
         }
-        None => (settings::FILE.to_owned(), repository.file(commit, settings::FILE)?),
+        None => {
+            let name = request.settings_file.as_deref().unwrap_or(settings::FILE);
+            (name.to_owned(), repository.file(commit, name)?)
+        }
     };
     let Some(text) = text else { return Ok(Settings::default()) };
     let text = String::from_utf8(text).map_err(|error| {

@@ -70,18 +70,35 @@ pub fn share(approved: &Plan, now: &Plan) -> bool {
     now.steps.iter().any(|step| covers(approved, now, step))
 }
 
-/// Deals the configs of a plan out to the approved plans that account for them: each part is what
-/// one of them must answer for. What several have is the newest's, and what none has is too.
-/// `approved` stand with the newest first.
+/// Deals the configs of a plan out to the approved plans that account for them, the newest of which
+/// stand first: each share is what one of them must answer for. The last share is what none accounts
+/// for.
 pub fn shares(approved: &[&Plan], now: &Plan) -> Vec<Plan> {
+    let none = approved.len();
     let mut owners: BTreeMap<&Address, usize> = BTreeMap::new();
     for step in &now.steps {
-        let owner = approved.iter().position(|plan| covers(plan, now, step)).unwrap_or(0);
+        let owner = approved.iter().position(|plan| covers(plan, now, step)).unwrap_or(none);
         let known = owners.entry(&step.config).or_insert(owner);
-        *known = owner.min(*known);
+        // What one of its steps brings that nobody approved, nobody answers for.
+        *known = if *known == none || owner == none { none } else { owner.min(*known) };
     }
-    let owner = |config: &Address| owners.get(config).copied().unwrap_or(0);
-    (0..approved.len().max(1)).map(|at| part(now, &|config| owner(config) == at)).collect()
+    let owner = |config: &Address| owners.get(config).copied().unwrap_or(none);
+    (0..=none).map(|at| part(now, &|config| owner(config) == at)).collect()
+}
+
+/// The part of a plan that the difference between base and head asks for: without what is pending.
+pub fn asked_for(plan: &Plan) -> Plan {
+    let changed = plan.changes.iter().map(|it| &it.config);
+    let asked = plan.steps.iter().filter(|it| it.scope == Scope::Change).map(|it| &it.config);
+    let own: BTreeSet<&Address> = changed.chain(asked).collect();
+    part(plan, &|config| own.contains(config))
+}
+
+/// An approved plan without the steps that `spent` says were applied since.
+pub fn unspent(plan: &Plan, spent: &dyn Fn(&Step) -> bool) -> Plan {
+    let mut left = plan.clone();
+    left.steps.retain(|step| !spent(step));
+    left
 }
 
 /// The part of a plan that is about some configs.

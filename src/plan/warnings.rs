@@ -62,6 +62,13 @@ pub(super) fn warnings(
             add(Code::UnknownField, &change.address, Some(path.to_string()), text, Vec::new());
         }
     }
+    // What was merged and not applied yet breaks clients when it is.
+    for (change, verdict) in pending(inputs, steps) {
+        for (field, text) in breaking(inputs, base, change, verdict) {
+            let hit = joins_of(head, &change.address).into_iter().collect();
+            add(Code::OnlineBreaking, &change.address, field, text, hit);
+        }
+    }
     for note in notes {
         let planned =
             steps.iter().any(|step| step.config == note.config) || note.code == Code::EmptyRange;
@@ -90,6 +97,19 @@ pub(super) fn warnings(
         (a.0, &a.1.config, &a.1.field, &a.1.text).cmp(&(b.0, &b.1.config, &b.1.field, &b.1.text))
     });
     all.into_iter().map(|it| it.1).collect()
+}
+
+/// What head changes of configs as they were applied, where that is not what base says, and a step
+/// is about to bring it.
+fn pending<'a>(
+    inputs: &'a Inputs<'_>,
+    steps: &'a [PlannedStep],
+) -> impl Iterator<Item = &'a (Change, Verdict)> {
+    let planned: BTreeSet<&Address> = steps.iter().map(|it| &it.config).collect();
+    let earlier = inputs.earlier.values();
+    earlier
+        .filter(move |it| planned.contains(&it.config.address))
+        .filter_map(|it| it.change.as_ref())
 }
 
 /// The online joins that serve a GroupBy, or the join itself.

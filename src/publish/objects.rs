@@ -225,7 +225,7 @@ impl NewCheck {
 
     /// The texts, with some of the annotations: each call of this adds to those that are there.
     pub(super) fn output(&self, annotations: &[Annotation]) -> Value {
-        let mut output = json!({"title": self.title, "summary": self.summary});
+        let mut output = json!({"title": cut(&self.title), "summary": self.summary});
         if !self.text.is_empty() {
             output["text"] = self.text.as_str().into();
         }
@@ -233,6 +233,17 @@ impl NewCheck {
             output["annotations"] = annotations.iter().map(Annotation::body).collect();
         }
         output
+    }
+}
+
+/// How many characters the title of a check or an annotation may have.
+const TITLE: usize = 255;
+
+/// A title that GitHub takes: a check whose end is refused would stay open for ever.
+fn cut(title: &str) -> String {
+    match title.char_indices().nth(TITLE - 1) {
+        Some((at, _)) if title.chars().count() > TITLE => format!("{}…", &title[..at]),
+        _ => title.to_owned(),
     }
 }
 
@@ -276,7 +287,7 @@ impl Annotation {
             "start_line": self.start_line,
             "end_line": self.end_line,
             "annotation_level": level,
-            "title": self.title,
+            "title": cut(&self.title),
             "message": self.message,
         })
     }

@@ -7,9 +7,9 @@ use super::objects::Comment;
 use super::objects::Review;
 use super::objects::ReviewState;
 
-/// Who approves a pull request: of everybody the last review that decides counts, and the
-/// author's never do.
-pub fn approvers(reviews: &[Review], author: &str) -> BTreeSet<String> {
+/// Who approves a pull request as it is at `head`: of everybody the last review that decides counts,
+/// and no approval of another commit, nor the author's.
+pub fn approvers(reviews: &[Review], author: &str, head: &str) -> BTreeSet<String> {
     let mut ordered: Vec<&Review> = reviews.iter().collect();
     // A review that was long in writing is older by its id than by when it was given.
     ordered.sort_by(|a, b| (&a.submitted_at, a.id).cmp(&(&b.submitted_at, b.id)));
@@ -23,7 +23,9 @@ pub fn approvers(reviews: &[Review], author: &str) -> BTreeSet<String> {
         }
     }
     let approving = last.into_values().filter(|review| {
-        review.state == ReviewState::Approved && !review.login.eq_ignore_ascii_case(author)
+        review.state == ReviewState::Approved
+            && review.commit.as_deref() == Some(head)
+            && !review.login.eq_ignore_ascii_case(author)
     });
     approving.map(|review| review.login.clone()).collect()
 }
@@ -52,7 +54,7 @@ mod tests {
             id,
             login: login.to_owned(),
             state,
-            commit: None,
+            commit: Some("c0ffee".to_owned()),
             submitted_at: format!("2026-03-01T10:00:{id:02}Z"),
             association: "MEMBER".to_owned(),
         }
@@ -71,7 +73,7 @@ mod tests {
         use ReviewState::Dismissed;
         let told = |states: &[ReviewState]| {
             let reviews = states.iter().zip(1..).map(|(state, id)| review(id, "bob", *state));
-            !approvers(&reviews.collect::<Vec<_>>(), "ada").is_empty()
+            !approvers(&reviews.collect::<Vec<_>>(), "ada", "c0ffee").is_empty()
         };
         assert!(!told(&[]) && told(&[Approved]));
         assert!(told(&[Approved, Commented]), "a comment takes nothing back");
@@ -85,7 +87,7 @@ mod tests {
             review(3, "bob", Approved),
             review(4, "BOB", Approved),
         ];
-        let names: Vec<String> = approvers(&many, "ada").into_iter().collect();
+        let names: Vec<String> = approvers(&many, "ada", "c0ffee").into_iter().collect();
         assert_eq!(names, ["BOB", "cleo"]);
     }
 
@@ -94,7 +96,13 @@ mod tests {
         let mut late = review(1, "bob", ReviewState::ChangesRequested);
         late.submitted_at = "2026-03-01T11:00:00Z".to_owned();
         let early = review(2, "bob", ReviewState::Approved);
-        assert!(approvers(&[early, late], "ada").is_empty());
+        assert!(approvers(&[early, late], "ada", "c0ffee").is_empty());
+    }
+
+    #[test]
+    fn an_approval_is_of_the_commit_that_was_read() {
+        let approved = [review(1, "bob", ReviewState::Approved)];
+        assert!(approvers(&approved, "ada", "pushed later").is_empty());
     }
 
     #[test]

@@ -27,8 +27,40 @@ const OPEN: &str = "```text\nchronon-plan ";
 const CLOSE: &str = "\n```\n";
 const SAYS: &str = "What the digest stands for, for the apply to compare with:\n\n";
 
-/// The text that keeps a plan; none where it has no room.
-pub fn text(plan: &Plan) -> Option<String> {
+/// Who made a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// The plan of a pull request, on its newest commit.
+    Pull,
+    /// A merge queue, on the very commit that lands.
+    Queue,
+    /// An apply.
+    Apply,
+}
+
+/// Each with what the text says of it.
+#[rustfmt::skip] // one maker, one line
+const MAKERS: [(Maker, &str); 3] = [
+    (Maker::Pull, "Planned for a pull request. "),
+    (Maker::Queue, "Planned for the merge queue. "),
+    (Maker::Apply, "Applied. "),
+];
+
+/// Who made the check that has this text; none where it does not say.
+pub fn maker(text: &str) -> Option<Maker> {
+    MAKERS.iter().find(|row| text.starts_with(row.1)).map(|row| row.0)
+}
+
+/// The text that keeps a plan, and whether it does: a plan that is too large has no room.
+pub fn text(plan: &Plan, maker: Maker) -> (String, bool) {
+    let says = MAKERS[maker as usize].1;
+    match packed(plan).map(|packed| format!("{says}{SAYS}{OPEN}{packed}{CLOSE}")) {
+        Some(text) if text.len() <= ROOM => (text, true),
+        _ => (format!("{says}The plan has no room here.\n"), false),
+    }
+}
+
+fn packed(plan: &Plan) -> Option<String> {
     let kept = Plan {
         changes: Vec::new(),
         other_files: Vec::new(),
@@ -37,9 +69,7 @@ pub fn text(plan: &Plan) -> Option<String> {
     };
     let mut packer = DeflateEncoder::new(Vec::new(), Compression::best());
     packer.write_all(&serde_json::to_vec(&kept).ok()?).ok()?;
-    let packed = STANDARD.encode(packer.finish().ok()?);
-    let text = format!("{SAYS}{OPEN}{packed}{CLOSE}");
-    (text.len() <= ROOM).then_some(text)
+    Some(STANDARD.encode(packer.finish().ok()?))
 }
 
 /// The plan that a text keeps, if it is the one with this digest.
@@ -51,4 +81,18 @@ pub fn plan(text: &str, digest: &str) -> Option<Plan> {
     DeflateDecoder::new(packed.as_slice()).take(LARGEST).read_to_end(&mut bytes).ok()?;
     let plan: Plan = serde_json::from_slice(&bytes).ok()?;
     (plan.digest == digest).then_some(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_indexed_by_its_own_variants() {
+        for (index, row) in MAKERS.iter().enumerate() {
+            assert_eq!(row.0 as usize, index);
+            assert_eq!(maker(&format!("{}and more", row.1)), Some(row.0));
+        }
+        assert_eq!(maker("anything else"), None);
+    }
 }

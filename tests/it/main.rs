@@ -14,6 +14,7 @@ mod documents;
 mod fence;
 mod forms;
 mod github;
+mod guards;
 mod holding;
 mod hostile;
 mod init;

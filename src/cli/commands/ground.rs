@@ -239,9 +239,7 @@ impl Ground<'_> {
         let before = self.head.borrow();
         let serial = saved.as_ref().or(before.as_ref()).map_or(0, |head| head.ledger.serial);
         let needed = match (exit, saved.map(|head| head.ledger).or(Some(self.ledger.clone()))) {
-            (Exit::Done | Exit::Partial, Some(ledger))
-                if plan.complete && self.asked.file.is_none() =>
-            {
+            (Exit::Done | Exit::Partial, Some(ledger)) if self.asked.file.is_none() => {
                 let options = Options::default();
                 let basis =
                     Basis::of(self.workspace, Some(ledger), self.state.location.clone(), &options)?;

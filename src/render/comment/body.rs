@@ -81,6 +81,7 @@ fn is_news(view: View<'_>) -> bool {
         Status::Closed
         | Status::Applied(_)
         | Status::Partly(_)
+        | Status::Broken(_)
         | Status::Failed(_)
         | Status::Interrupted(_) => false,
     }

@@ -22,7 +22,7 @@ pub(super) fn parts(view: View<'_>) -> Vec<Part<'_>> {
         Status::Applied(receipt) | Status::Partly(receipt) | Status::Interrupted(receipt) => {
             ended(view, receipt)
         }
-        Status::Refused(trouble) | Status::Failed(trouble) => {
+        Status::Refused(trouble) | Status::Broken(trouble) | Status::Failed(trouble) => {
             let Trouble { what, next, exit: _ } = trouble;
             vec![
                 lines(view, "**What is the matter**\n\n", what, ["line of it", "lines of it"]),

@@ -84,6 +84,9 @@ fn status(view: View<'_>) -> (&'static str, &'static str, String) {
         Status::Applied(receipt) => ("✅", "Applied", done(receipt)),
         Status::Partly(receipt) => ("❌", "Partly applied", done(receipt)),
         Status::Interrupted(receipt) => ("⏸️", "Interrupted", done(receipt)),
+        Status::Broken(trouble) => {
+            ("❌", "Broke off", format!("jobs may have run, {}", exit(trouble.exit)))
+        }
         Status::Refused(trouble) => {
             ("⛔", "Refused", format!("nothing was run, {}", exit(trouble.exit)))
         }

@@ -81,6 +81,8 @@ pub enum Status<'a> {
     Partly(&'a Receipt),
     /// Nothing was applied, and why.
     Refused(&'a Trouble),
+    /// It began and broke off, and why: nobody here knows what was applied.
+    Broken(&'a Trouble),
     /// No plan could be made, and why.
     Failed(&'a Trouble),
     /// The apply was asked to stop.

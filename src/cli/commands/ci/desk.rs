@@ -32,6 +32,7 @@ use crate::publish::objects::Conclusion;
 use crate::publish::objects::NewCheck;
 use crate::publish::objects::StatusState;
 use crate::publish::record;
+use crate::publish::record::Maker;
 use crate::publish::token::Token;
 use crate::render::visible;
 
@@ -40,6 +41,9 @@ const USUAL_BOT: &str = "github-actions[bot]";
 
 /// After how many calls without an answer nothing more is asked: each was tried several times.
 const SILENCES: usize = 2;
+
+/// Ends of a check that leave its digest worth something: what a policy lacks is asked again.
+const GOOD: [&str; 2] = ["success", "action_required"];
 
 /// How long one call may wait for GitHub's limits.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -77,8 +81,8 @@ pub(super) struct Verdict<'a> {
     pub(super) conclusion: Conclusion,
     pub(super) title: String,
     pub(super) summary: String,
-    /// The plan that it stands for.
-    pub(super) plan: Option<&'a Plan>,
+    /// The plan that it stands for, and what made it.
+    pub(super) plan: Option<(&'a Plan, Maker)>,
     pub(super) annotations: Vec<Annotation>,
 }
 
@@ -283,7 +287,7 @@ impl<'a> Desk<'a> {
 
     /// Ends a check.
     pub(super) fn close(&self, open: &Open, verdict: Verdict<'_>) {
-        let digest = verdict.plan.map(|plan| plan.digest.clone());
+        let digest = verdict.plan.map(|it| it.0.digest.clone());
         let Some(id) = open.id else {
             let state = match verdict.conclusion {
                 Conclusion::Success => StatusState::Success,
@@ -298,20 +302,31 @@ impl<'a> Desk<'a> {
             self.loose.borrow_mut().extend(verdict.annotations);
             return;
         };
-        let text = verdict.plan.and_then(record::text);
-        if verdict.plan.is_some() && text.is_none() {
+        let text = verdict.plan.map(|(plan, maker)| record::text(plan, maker));
+        if text.as_ref().is_some_and(|it| !it.1) {
             self.note("the plan is too large to be kept beside its digest; a difference will be told by digests alone");
         }
+        let text = text.map(|it| it.0).unwrap_or_default();
         let check = NewCheck {
             state: CheckState::Completed(verdict.conclusion),
             external_id: digest.unwrap_or_default(),
             title: verdict.title,
             summary: verdict.summary,
-            text: text.unwrap_or_default(),
+            text,
             annotations: verdict.annotations,
             ..self.check(&open.name, &open.sha)
         };
-        self.write_check(|github| github.update_check(id, &check));
+        let bare = NewCheck {
+            summary: check.title.clone(),
+            text: String::new(),
+            annotations: Vec::new(),
+            ..check.clone()
+        };
+        // A check that does not end would hold up the pull request for ever.
+        self.write_check(|github| match github.update_check(id, &check) {
+            Err(PublishError::Invalid { .. }) => github.update_check(id, &bare),
+            other => other,
+        });
     }
 
     fn check(&self, name: &str, sha: &str) -> NewCheck {
@@ -363,21 +378,26 @@ impl<'a> Desk<'a> {
     }
 
     /// The digest that the newest check of this name on a commit stands for: a check of the app
-    /// that also writes this run's, for everybody who may write statuses could forge another.
-    pub(super) fn approval(&self, name: &str, sha: &str) -> Option<Approval> {
+    /// that also writes this run's, made for this purpose, that has ended and did not fail.
+    pub(super) fn approval(&self, name: &str, sha: &str, maker: Maker) -> Option<Approval> {
         if self.checks_denied.get() {
-            return self.status_approval(name, sha);
+            // A status says nothing of what made it.
+            return self.status_approval(name, sha).filter(|_| maker == Maker::Pull);
         }
         let checks = self.ask_list("checks cannot be read", |github| github.checks(sha, name));
         let app = self.app.get();
         // Without a check of our own nobody knows whose checks are ours.
         self.blind.set(self.blind.get() || app.is_none());
         let ours = |check: &&Check| app.is_some() && check.app_id == app;
-        checks.iter().filter(ours).find_map(|check| {
-            let digest = Some(check.external_id.clone()).filter(|it| is_digest(it))?;
-            let plan = record::plan(&check.text, &digest);
-            Some(Approval { digest, plan })
-        })
+        let ended = |check: &&Check| {
+            let conclusion = check.conclusion.as_deref();
+            conclusion.is_some_and(|it| GOOD.contains(&it))
+                && record::maker(&check.text) == Some(maker)
+                && is_digest(&check.external_id)
+        };
+        let found = checks.iter().filter(ours).find(ended)?;
+        let digest = found.external_id.clone();
+        Some(Approval { plan: record::plan(&found.text, &digest), digest })
     }
 
     fn status_approval(&self, name: &str, sha: &str) -> Option<Approval> {

@@ -6,7 +6,9 @@
 //! merged and not applied yet accounts for its own steps, so commits are gone through, the newest
 //! first, until every step is accounted for.
 
+use std::cell::Cell;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use super::super::super::failure::Exit;
 use super::super::super::failure::Failure;
@@ -15,14 +17,18 @@ use super::desk::Approval;
 use super::desk::Desk;
 use super::people::Rules;
 use super::pulls::Finder;
+use crate::model::ledger::Ledger;
 use crate::model::name::CommitId;
+use crate::model::name::Resource;
 use crate::plan;
 use crate::plan::approval;
 use crate::plan::contract::Plan;
+use crate::plan::contract::Step;
 use crate::plan::policy::Demand;
-use crate::plan::settings::Ci;
 use crate::plan::settings::DirectPush;
 use crate::publish::PullRef;
+use crate::publish::record::Maker;
+use crate::source::Repository;
 use crate::state::head;
 
 /// How many lines are shown of what differs between two plans.
@@ -41,18 +47,32 @@ pub(super) struct Approved {
     pub(super) approval: Option<Approval>,
     /// Whether it came with what is applied now, and not before.
     pub(super) own: bool,
+    /// The commit that it became, once it is merged.
+    pub(super) landed: Option<CommitId>,
+}
+
+/// What asks for a plan to be let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// A push to the default branch.
+    Push,
+    /// Somebody.
+    Person,
+    /// A merge queue.
+    Queue,
 }
 
 /// What is known of approvals, and where to look for more.
 pub(super) struct Gate<'a> {
     pub(super) desk: &'a Desk<'a>,
     pub(super) finder: &'a Finder<'a>,
+    pub(super) repository: &'a Repository,
     pub(super) rules: &'a Rules,
-    pub(super) settings: &'a Ci,
     /// The name of the check that approvals are read from.
     pub(super) check: &'a str,
-    /// Whether somebody asked for it, rather than a push or a queue.
-    pub(super) by_hand: bool,
+    pub(super) asks: Asks,
+    /// What is applied: an approval counts until then, and not for ever.
+    pub(super) ledger: Option<Arc<Ledger>>,
     pub(super) approved: RefCell<Vec<Approved>>,
     /// Commits that were not looked at yet, the newest last.
     pub(super) unseen: RefCell<Vec<(CommitId, String)>>,
@@ -60,6 +80,8 @@ pub(super) struct Gate<'a> {
     pub(super) demands: RefCell<Vec<Demand>>,
     /// The plan that was asked about.
     pub(super) plan: RefCell<Option<Plan>>,
+    /// Whether its jobs were begun.
+    pub(super) begun: Cell<bool>,
 }
 
 impl Gate<'_> {
@@ -73,7 +95,9 @@ impl Gate<'_> {
     /// Looks at one more commit; whether there was one.
     fn look(&self, own: bool) -> bool {
         let Some((commit, message)) = self.unseen.borrow_mut().pop() else { return false };
-        let pull = self.finder.of_commit(&commit, &message);
+        let queued =
+            || (self.asks == Asks::Queue).then(|| self.finder.of_queued(&message)).flatten();
+        let pull = self.finder.of_commit(&commit, &message).or_else(queued);
         let known = pull.as_ref().is_some_and(|pull| {
             let same = |it: &Approved| it.pull.as_ref().is_some_and(|it| it.number == pull.number);
             self.approved.borrow().iter().any(same)
@@ -82,13 +106,14 @@ impl Gate<'_> {
             return true;
         }
         // A merge queue checks the very commit that lands.
-        let landed = self.desk.approval(self.check, &commit.0);
+        let landed = self.desk.approval(self.check, &commit.0, Maker::Queue);
         let approval = landed.or_else(|| {
             let pull = pull.as_ref()?;
-            self.desk.approval(self.check, &pull.head_sha)
+            self.desk.approval(self.check, &pull.head_sha, Maker::Pull)
         });
         if pull.is_some() || approval.is_some() {
-            self.approved.borrow_mut().push(Approved { pull, approval, own });
+            let landed = Some(commit);
+            self.approved.borrow_mut().push(Approved { pull, approval, own, landed });
         }
         true
     }
@@ -101,19 +126,18 @@ impl Gate<'_> {
 
     /// Those, and the ones merged before of which a plan does what was left undone.
     pub(super) fn concerned(&self, plan: Option<&Plan>) -> Vec<PullRef> {
-        let approved = self.approved.borrow();
         let brings = |it: &&Approved| {
-            let approval = it.approval.as_ref().and_then(|it| it.plan.as_ref());
-            let both = approval.zip(plan);
-            it.own || both.is_some_and(|(before, now)| approval::share(before, now))
+            let both = self.left_of(it).zip(plan);
+            it.own || both.is_some_and(|(before, now)| approval::share(&before, now))
         };
+        let approved = self.approved.borrow();
         approved.iter().filter(brings).filter_map(|it| it.pull.clone()).collect()
     }
 
-    /// Whether one of the digests is this one.
+    /// Whether what is applied now was approved with this digest.
     pub(super) fn knows(&self, digest: &str) -> bool {
         let same = |it: &Approved| it.approval.as_ref().is_some_and(|it| it.digest == digest);
-        self.approved.borrow().iter().any(same)
+        self.approved.borrow().iter().any(|it| it.own && same(it))
     }
 
     /// Lets a plan through, or says what is in its way.
@@ -132,16 +156,14 @@ impl Gate<'_> {
         if self.knows(&plan.digest) || state.is_some_and(|it| self.is_rest(plan, it)) {
             return Ok(());
         }
-        while !self.covers(plan) && self.look(false) {}
-        if self.knows(&plan.digest) {
-            return Ok(());
-        }
+        while !self.coverage(plan).is_seen() && self.look(false) {}
         let coverage = self.coverage(plan);
-        if coverage.is_seen() && coverage.missing.is_empty() {
+        // A part of a plan lacks what was left out of it.
+        if coverage.is_seen() && (coverage.missing.is_empty() || !plan.complete) {
             self.desk.note("the digest is another, but every step was approved: by this pull request, or by those merged before it");
             return Ok(());
         }
-        if coverage.is_seen() && self.settings.applies_smaller {
+        if coverage.is_seen() && self.rules.ci.applies_smaller {
             self.desk
                 .note("the plan asks for less than what was approved, which `ci.smaller` allows");
             return Ok(());
@@ -152,14 +174,18 @@ impl Gate<'_> {
             )
             .hint("run the job again; the lines above say what is in the way"));
         }
+        self.unapproved(plan)
+    }
+
+    /// What is said of a plan that nobody approved; a push may be let through all the same.
+    fn unapproved(&self, plan: &Plan) -> Result<(), Failure> {
         let approved = self.approved.borrow();
         let has_approval =
             |own: bool| approved.iter().any(|it| it.own == own && it.approval.is_some());
         let own_pull = approved.iter().find(|it| it.own).and_then(|it| it.pull.as_ref());
+        let by_hand = self.asks == Asks::Person;
         match own_pull {
-            _ if has_approval(true) || (self.by_hand && has_approval(false)) => {
-                Err(self.differs(plan))
-            }
+            _ if has_approval(true) || (by_hand && has_approval(false)) => Err(self.differs(plan)),
             Some(pull) => {
                 let head = CommitId(pull.head_sha.clone());
                 let what = format!(
@@ -170,10 +196,8 @@ impl Gate<'_> {
                 );
                 Err(unapproved(&what, plan))
             }
-            None if self.by_hand => {
-                Err(unapproved("nobody has approved what is to be applied", plan))
-            }
-            None if self.settings.direct_push == DirectPush::Apply => Ok(()),
+            None if by_hand => Err(unapproved("nobody has approved what is to be applied", plan)),
+            None if self.rules.ci.direct_push == DirectPush::Apply => Ok(()),
             None => Err(unapproved(NO_PULL, plan).hint(DIRECT)),
         }
     }
@@ -189,16 +213,29 @@ impl Gate<'_> {
         digests.filter_map(kept).any(|before| plan::is_rest(&before, plan))
     }
 
-    fn covers(&self, plan: &Plan) -> bool {
-        self.coverage(plan).is_seen()
-    }
-
     fn coverage(&self, plan: &Plan) -> approval::Coverage {
         let approved = self.approved.borrow();
-        let kept = |it: &'_ Approved| it.approval.as_ref().and_then(|it| it.plan.clone());
-        let own: Vec<Plan> = approved.iter().filter(|it| it.own).filter_map(kept).collect();
-        let all: Vec<Plan> = approved.iter().filter_map(kept).collect();
+        let left = |own: bool| -> Vec<Plan> {
+            approved.iter().filter(|it| it.own || !own).filter_map(|it| self.left_of(it)).collect()
+        };
+        let (own, all) = (left(true), left(false));
         approval::coverage(&own.iter().collect::<Vec<_>>(), &all.iter().collect::<Vec<_>>(), plan)
+    }
+
+    /// What is left of an approved plan: an approval is used up by what was applied since it landed,
+    /// so that what was taken back does not come again by it.
+    fn left_of(&self, approved: &Approved) -> Option<Plan> {
+        let plan = approved.approval.as_ref()?.plan.as_ref()?;
+        let Some((landed, ledger)) = approved.landed.as_ref().zip(self.ledger.as_ref()) else {
+            return Some(plan.clone());
+        };
+        let spent = |step: &Step| {
+            let resource = Resource::by_name(&step.resource);
+            let key = resource.map(|resource| (step.config.clone(), resource));
+            let applied = key.and_then(|key| ledger.applied.get(&key)).filter(|it| !it.begun);
+            applied.is_some_and(|it| self.repository.descends(&it.commit, landed).unwrap_or(false))
+        };
+        Some(approval::unspent(plan, &spent))
     }
 
     fn differs(&self, plan: &Plan) -> Failure {
@@ -222,22 +259,23 @@ impl Gate<'_> {
         failure
     }
 
-    /// What policies demand: of each pull request for its own part of the plan.
+    /// What policies demand: of each pull request for its own share of the plan, and of the newest
+    /// for what none accounts for.
     fn demanded(&self, plan: &Plan) -> Vec<Demand> {
         let approved = self.approved.borrow();
-        let parts: Vec<(&Approved, Plan)> = approved
-            .iter()
-            .filter_map(|it| Some((it, it.approval.as_ref()?.plan.clone()?)))
-            .collect();
-        if parts.is_empty() {
-            let pull = approved.iter().find_map(|it| it.pull.as_ref());
-            return self.rules.demands(self.desk, plan, pull);
+        let (pulls, plans): (Vec<Option<&PullRef>>, Vec<Plan>) =
+            approved.iter().filter_map(|it| Some((it.pull.as_ref(), self.left_of(it)?))).unzip();
+        let newest = approved.iter().filter(|it| it.own).find_map(|it| it.pull.as_ref());
+        let shares = approval::shares(&plans.iter().collect::<Vec<_>>(), plan);
+        let answers = pulls.into_iter().chain([newest]).zip(shares);
+        let each = answers.map(|(pull, share)| self.rules.demands(self.desk, &share, pull));
+        let mut demands: Vec<Demand> = Vec::new();
+        for demand in each.flatten() {
+            if !demands.contains(&demand) {
+                demands.push(demand);
+            }
         }
-        let plans: Vec<&Plan> = parts.iter().map(|it| &it.1).collect();
-        let shares = approval::shares(&plans, plan);
-        let each = parts.iter().zip(shares);
-        each.flat_map(|((it, _), share)| self.rules.demands(self.desk, &share, it.pull.as_ref()))
-            .collect()
+        demands
     }
 }
 

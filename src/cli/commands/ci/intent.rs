@@ -86,6 +86,9 @@ pub(super) fn of(event: &Event) -> Result<Intent, Failure> {
         What::PullRequest { action: PullAction::Closed { merged: false }, pull } => {
             Intent::Close(pull.clone())
         }
+        What::PullRequest { pull, .. } | What::Review { pull, .. } if !pull.open => {
+            Intent::Nothing(format!("#{} is closed", pull.number))
+        }
         What::PullRequest { pull, .. } | What::Review { pull, .. } => {
             Intent::Plan(Wanted::Known(pull.clone()), Order::default())
         }

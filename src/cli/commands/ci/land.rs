@@ -1,6 +1,8 @@
 //! Applying what came to the default branch, and turning comments into receipts.
 
+use std::cell::Cell;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use super::super::super::args::ApplyArgs;
 use super::super::super::args::ProgressFormat;
@@ -22,6 +24,7 @@ use super::comments::Say;
 use super::desk::Approval;
 use super::desk::Open;
 use super::gate::Approved;
+use super::gate::Asks;
 use super::gate::Gate;
 use super::intent::Landing;
 use super::intent::Order;
@@ -34,13 +37,14 @@ use super::report::Report;
 use super::tell;
 use super::tell::Ending;
 use crate::apply::progress::Progress;
+use crate::model::ledger::Ledger;
 use crate::model::name::CommitId;
 use crate::plan::Options;
 use crate::plan::contract::Plan;
 use crate::plan::policy::Demand;
 use crate::plan::settings::DirectPush;
-use crate::plan::settings::Settings;
 use crate::publish::objects::Conclusion;
+use crate::publish::record::Maker;
 use crate::render::comment::FailedStep;
 use crate::render::comment::Receipt;
 use crate::render::comment::Status;
@@ -63,7 +67,13 @@ struct Land<'a> {
     head: Revision,
     /// What the commit is compared with, the likeliest first; empty for what was applied last.
     bases: Vec<Revision>,
-    rules: Settings,
+}
+
+/// What an env is applied against.
+struct Ground {
+    state: State,
+    rules: Rules,
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Ci<'_> {
@@ -77,25 +87,43 @@ impl Ci<'_> {
         let repository = self.repository()?;
         let rev = landing.after.as_deref().unwrap_or("HEAD");
         let head = Revision { rev: landing.branch.clone(), ..repository.revision(rev)? };
+        is_merged(&repository, landing, &head.commit)?;
         let bases = bases(&repository, landing, &head.commit)?;
-        // By hand, the rules of the branch itself hold: they were merged.
-        let ruled = bases.first().map_or(&head.commit, |base| &base.commit);
-        let rules = self.rules_of(&repository, ruled, &head.commit)?;
-        let settings = self.settings(&repository, &head.commit);
-        let envs = self.envs(settings.as_ref().unwrap_or(&rules), order);
+        let before = bases.first().map_or(&head.commit, |base| &base.commit);
+        let settings = self.rules_of(&repository, &head.commit, before)?;
         let finder = plan::finder(self, &repository, &landing.branch);
+        let envs = self.envs(&settings, order);
         let repository = &repository;
-        let land =
-            Land { ci: self, order, landing, repository, finder: &finder, head, bases, rules };
+        let land = Land { ci: self, order, landing, repository, finder: &finder, head, bases };
         let mut report = Report::default();
         for env in envs {
             if self.watch.is_interrupted() {
                 break;
             }
+            self.watch.renew();
             report.outcomes.push(land.env(env.as_ref(), output));
         }
-        report.write(self)
+        let exit = report.write(self)?;
+        Ok(if self.watch.is_interrupted() { Exit::Interrupted } else { exit })
     }
+}
+
+/// What somebody asks for by hand must be merged: what is checked out could be anything.
+fn is_merged(repository: &Repository, landing: &Landing, head: &CommitId) -> Result<(), Failure> {
+    if landing.after.is_some() {
+        return Ok(());
+    }
+    let branch = &landing.branch;
+    let remote = format!("refs/remotes/origin/{branch}");
+    let local = format!("refs/heads/{branch}");
+    let tip = repository.revision(&remote).or_else(|_| repository.revision(&local))?;
+    if repository.descends(&tip.commit, head)? {
+        return Ok(());
+    }
+    let what = format!("{} is not on `{branch}`: only what is merged is applied", head.short());
+    Err(Failure::new(what).ends(Exit::Policy).hint(format!(
+        "let actions/checkout check out `{branch}`: no `ref:`, and `fetch-depth: 0`"
+    )))
 }
 
 /// What a push is compared with: what the branch was at, and the first parent, which is another
@@ -127,41 +155,41 @@ impl Land<'_> {
             (Err(_), env) => env.cloned().unwrap_or_else(|| "prod".to_owned()),
         };
         let check = self.ci.desk.open(&super::apply_check(&name), &self.head.commit.0, "Applying");
-        let opened = prepared.and_then(|prepared| self.open(&prepared));
-        let (state, rules, last) = match opened {
-            Ok(opened) => opened,
+        let ground = prepared.and_then(|prepared| self.ground(&prepared));
+        let ground = match ground {
+            Ok(ground) => ground,
             Err(failure) => return self.refused(&name, &check, None, &failure, output),
         };
         let plan_check = super::plan_check(&name);
-        let gate = match self.gate(&plan_check, &rules, last.as_ref()) {
+        let gate = match self.gate(&plan_check, &ground) {
             Ok(gate) => gate,
             Err(failure) => return self.refused(&name, &check, None, &failure, output),
         };
-        let done = if gate.pulls().is_empty() && self.reports_only() {
-            self.only_plan(env, &name, &check, &state, output)
+        let only_plan = self.landing.before.is_some()
+            && ground.rules.ci.direct_push == DirectPush::Plan
+            && gate.pulls().is_empty();
+        let done = if only_plan {
+            self.only_plan(env, &name, &check, &ground.state, output)
         } else {
-            let applied = self.apply(env, &name, &gate, &state, output);
+            let applied = self.apply(env, &name, &gate, &ground.state, output);
             applied.map(|(plan, receipt)| self.applied(&name, &check, &gate, &plan, &receipt))
         };
         done.unwrap_or_else(|failure| self.refused(&name, &check, Some(&gate), &failure, output))
     }
 
-    /// The state, the rules that hold, and the commit that was applied last.
-    fn open(&self, prepared: &Prepared) -> Result<(State, Rules, Option<CommitId>), Failure> {
+    /// The state, the ledger, and the rules that hold: those of the commit that was applied last.
+    /// Whatever came since must not have loosened what holds for it, however it gets here.
+    fn ground(&self, prepared: &Prepared) -> Result<Ground, Failure> {
         let state = State::open(prepared)?;
-        let last = state.known()?.ledger.and_then(|ledger| ledger.commit.clone());
-        let (ruled, policies) = (&self.ruled().commit, self.rules.policies.clone());
-        let rules = Rules::at(self.repository, ruled, policies, &prepared.root(), self.ci.desk)?;
-        Ok((state, rules, last))
-    }
-
-    fn ruled(&self) -> &Revision {
-        self.bases.first().unwrap_or(&self.head)
-    }
-
-    /// Whether a push without a pull request is only planned.
-    fn reports_only(&self) -> bool {
-        self.landing.before.is_some() && self.rules.ci.direct_push == DirectPush::Plan
+        let ledger = state.known()?.ledger;
+        let last = ledger.as_ref().and_then(|ledger| ledger.commit.as_ref());
+        let last = last.filter(|it| self.repository.has(&it.0));
+        let base = self.bases.first().map(|it| &it.commit);
+        let ruled = last.or(base).unwrap_or(&self.head.commit);
+        let settings = self.ci.rules_of(self.repository, ruled, &self.head.commit)?;
+        let root = prepared.root();
+        let rules = Rules::at(self.repository, ruled, settings, &root, self.ci.desk)?;
+        Ok(Ground { state, rules, ledger })
     }
 
     fn request(&self, env: Option<&String>, base: Option<&Revision>) -> Request {
@@ -174,36 +202,35 @@ impl Land<'_> {
 
     /// Who approved what: first of all of what is applied now, which is everything since the
     /// commit that was applied last, and at least the newest commit.
-    fn gate<'g>(
-        &'g self,
-        check: &'g str,
-        rules: &'g Rules,
-        last: Option<&CommitId>,
-    ) -> Result<Gate<'g>, Failure> {
+    fn gate<'g>(&'g self, check: &'g str, ground: &'g Ground) -> Result<Gate<'g>, Failure> {
         let line = self.repository.line(&self.head.commit, None, LOOK_BACK)?;
+        let last = ground.ledger.as_ref().and_then(|ledger| ledger.commit.as_ref());
         let since = last.or(self.bases.first().map(|it| &it.commit));
         let fresh = match since {
             Some(since) => self.repository.line(&self.head.commit, Some(since), LOOK_BACK)?.len(),
             None => 0,
         };
-        let by_hand = self.landing.before.is_none();
-        let own = if by_hand { fresh } else { fresh.max(1) };
+        let asks = if self.landing.before.is_some() { Asks::Push } else { Asks::Person };
+        let own = if asks == Asks::Push { fresh.max(1) } else { fresh };
         let named = self.order.approved.clone().map(|digest| Approved {
             pull: None,
             approval: Some(Approval { digest, plan: None }),
             own: true,
+            landed: None,
         });
         let gate = Gate {
             desk: self.ci.desk,
             finder: self.finder,
-            rules,
-            settings: &self.rules.ci,
+            repository: self.repository,
+            rules: &ground.rules,
             check,
-            by_hand,
+            asks,
+            ledger: ground.ledger.clone(),
             approved: RefCell::new(named.into_iter().collect()),
             unseen: RefCell::new(line.into_iter().rev().collect()),
             demands: RefCell::default(),
             plan: RefCell::default(),
+            begun: Cell::new(false),
         };
         gate.look_at(own);
         Ok(gate)
@@ -234,6 +261,7 @@ impl Land<'_> {
         };
         let begins = |plan: &Plan| {
             if !plan.steps.is_empty() {
+                gate.begun.set(true);
                 self.say(name, gate, Status::Applying, Some(&self.named(plan.clone())));
             }
         };
@@ -321,6 +349,10 @@ impl Land<'_> {
     ) -> Outcome {
         let told = told(receipt, &self.ci.actions.run);
         let (status, conclusion, title) = match receipt.exit {
+            // A part of what is needed, as somebody asked for.
+            Exit::Done if receipt.needed.is_some_and(|it| it > 0) => {
+                (Status::Partly(&told), Conclusion::Success, "Applied in part")
+            }
             Exit::Done => (Status::Applied(&told), Conclusion::Success, "Applied"),
             Exit::Interrupted => (Status::Interrupted(&told), Conclusion::Cancelled, "Interrupted"),
             _ => (Status::Partly(&told), Conclusion::Failure, "Partly applied"),
@@ -331,7 +363,7 @@ impl Land<'_> {
         let ending = Ending {
             conclusion,
             title: format!("{title}: {}", plan::title(plan, None)),
-            stands_for: Some(plan),
+            stands_for: Some((plan, Maker::Apply)),
             annotations: Vec::new(),
             exit: receipt.exit,
             comment,
@@ -364,7 +396,8 @@ impl Land<'_> {
         if trouble.next.iter().any(|it| it.contains("chronon-plan apply ")) {
             trouble.next.push(BY_COMMENT.to_owned());
         }
-        let status = Status::Refused(&trouble);
+        let begun = gate.is_some_and(|gate| gate.begun.get());
+        let status = if begun { Status::Broken(&trouble) } else { Status::Refused(&trouble) };
         // What an old run has to say is nothing to a pull request that newer ones have applied.
         let gate = gate.filter(|_| failure.exit != Exit::Stale);
         let plan = gate.and_then(|gate| gate.plan.borrow().clone()).map(|it| self.named(it));

@@ -51,6 +51,9 @@ struct Ci<'a> {
     actions: &'a Actions,
     desk: &'a Desk<'a>,
     watch: &'a Watch,
+    /// The file of `--settings`, where it is one of the repository: it is read from commits then,
+    /// for what lies in the work tree is what a pull request put there.
+    settings_file: Option<String>,
 }
 
 pub(in super::super) fn run(args: &CiArgs, output: &mut Output) -> Result<Exit, Failure> {
@@ -75,17 +78,21 @@ pub(in super::super) fn run(args: &CiArgs, output: &mut Output) -> Result<Exit, 
     Output::aside(&format!("::stop-commands::{silence}"));
     let watch = Watch::start()?;
     let desk = Desk::of(&actions, &watch.stop);
-    let ci = Ci { args, actions: &actions, desk: &desk, watch: &watch };
+    let settings_file = file_of_repository(args);
+    let ci = Ci { args, actions: &actions, desk: &desk, watch: &watch, settings_file };
     if let Some(comment) = misunderstood {
         ci.react(comment, Reaction::Confused);
     }
     let done = intent.and_then(|intent| ci.answer(&intent, output));
-    if let Err(failure) = &done {
-        report::trouble(&ci, failure);
-    }
+    let done = done.unwrap_or_else(|failure| {
+        // Told before commands are heard again: it may quote anybody.
+        output.tell(&failure);
+        report::trouble(&ci, &failure);
+        failure.exit
+    });
     Output::aside(&format!("::{silence}::"));
     desk.command_annotations();
-    done
+    Ok(done)
 }
 
 impl Ci<'_> {
@@ -137,7 +144,8 @@ impl Ci<'_> {
             repo: repo.clone(),
             env: env.cloned(),
             root: root.clone(),
-            settings: settings.clone(),
+            settings: settings.clone().filter(|_| self.settings_file.is_none()),
+            settings_file: self.settings_file.clone(),
             cached: !no_cache,
             ..Request::default()
         }
@@ -185,6 +193,13 @@ impl Ci<'_> {
             false => names.into_iter().map(Some).collect(),
         }
     }
+}
+
+/// The path of `--settings` from the top of the repository; none where it lies outside.
+fn file_of_repository(args: &CiArgs) -> Option<String> {
+    let file = args.settings.as_ref()?.canonicalize().ok()?;
+    let top = Repository::open(&args.repo).ok()?.top()?.canonicalize().ok()?;
+    file.strip_prefix(top).ok()?.to_str().map(str::to_owned)
 }
 
 /// The envs that are asked for, or all that settings name.

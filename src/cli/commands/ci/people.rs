@@ -13,6 +13,8 @@ use crate::plan::policy::Demand;
 use crate::plan::policy::Policy;
 use crate::plan::policy::Standing;
 use crate::plan::policy::Who;
+use crate::plan::settings;
+use crate::plan::settings::Settings;
 use crate::publish::PullRef;
 use crate::publish::objects::Permission;
 use crate::publish::owners;
@@ -21,9 +23,10 @@ use crate::publish::people::approvers;
 use crate::source::Repository;
 use crate::source::SourceError;
 
-/// The policies that hold, and who owns what.
+/// The settings that decide what may happen, and who owns what.
 pub(super) struct Rules {
-    pub(super) policies: Vec<Policy>,
+    pub(super) ci: settings::Ci,
+    policies: Vec<Policy>,
     owners: Owners,
     /// The compiled file of a config, by its address.
     root: String,
@@ -35,7 +38,7 @@ impl Rules {
     pub(super) fn at(
         repository: &Repository,
         commit: &CommitId,
-        policies: Vec<Policy>,
+        settings: Settings,
         root: &str,
         desk: &Desk<'_>,
     ) -> Result<Self, SourceError> {
@@ -50,7 +53,8 @@ impl Rules {
                 break;
             }
         }
-        Ok(Self { policies, owners, root: root.to_owned() })
+        let Settings { ci, policies, .. } = settings;
+        Ok(Self { ci, policies, owners, root: root.to_owned() })
     }
 
     /// What a plan needs, and what of it is missing.
@@ -91,7 +95,7 @@ impl Rules {
 fn standing(desk: &Desk<'_>, pull: &PullRef) -> Option<Standing> {
     let labels = desk.ask("labels cannot be read", |github| github.labels(pull.number))?;
     let reviews = desk.ask("reviews cannot be read", |github| github.reviews(pull.number))?;
-    let approve = approvers(&reviews.items, &pull.author);
+    let approve = approvers(&reviews.items, &pull.author, &pull.head_sha);
     let approvals = approve.into_iter().filter(|login| may_write(desk, login)).collect();
     let labels = labels.items.into_iter().collect();
     Some(Standing { labels, approvals, author: Some(pull.author.clone()) })

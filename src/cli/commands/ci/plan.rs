@@ -1,7 +1,7 @@
 //! Planning a pull request, and saying on it what was found.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 
 use super::super::super::failure::Exit;
 use super::super::super::failure::Failure;
@@ -14,6 +14,7 @@ use super::super::plan::planned;
 use super::Ci;
 use super::annotations;
 use super::comments;
+use super::comments::Said;
 use super::comments::Say;
 use super::desk::Open;
 use super::gate;
@@ -31,14 +32,19 @@ use super::sides::Sides;
 use super::tell;
 use super::tell::Ending;
 use crate::plan::Options;
+use crate::plan::approval;
 use crate::plan::contract::Plan;
 use crate::plan::contract::Rewrite;
+use crate::plan::contract::Step;
+use crate::plan::contract::Warning;
 use crate::plan::policy::Demand;
 use crate::plan::settings::Settings;
 use crate::plan::warning::Code;
 use crate::publish::PullRef;
 use crate::publish::error::PublishError;
+use crate::publish::event::WorkflowRun;
 use crate::publish::objects::Conclusion;
+use crate::publish::record::Maker;
 use crate::render;
 use crate::render::comment::Overlap;
 use crate::render::comment::Status;
@@ -66,9 +72,12 @@ impl Ci<'_> {
         order: &Order,
         output: &mut Output,
     ) -> Result<Exit, Failure> {
-        let Some(pull) = self.wanted(wanted)? else {
-            output.answer(None, "Nothing to do: the run was of no open pull request.\n")?;
-            return Ok(Exit::Done);
+        let pull = match self.wanted(wanted)? {
+            Ok(pull) => pull,
+            Err(why) => {
+                output.answer(None, &format!("Nothing to do: {why}.\n"))?;
+                return Report::default().write(self);
+            }
         };
         let own_event = matches!(wanted, Wanted::Known(_));
         let bare = pull.is_fork && own_event;
@@ -78,7 +87,7 @@ impl Ci<'_> {
         let repository = self.repository()?;
         let sha = self.actions.sha.as_deref().filter(|_| own_event);
         let sides = sides::of_pull(&repository, &pull, sha)?;
-        let rules = self.rules_of(&repository, &sides.base.commit, &sides.head.commit)?;
+        let rules = self.rules_of(&repository, &sides.ruled, &sides.head.commit)?;
         let job = Job { ci: self, pull: &pull, sides: &sides, rules, order, bare };
         let envs = match job.settings(&repository) {
             Ok(settings) => self.envs(&settings, order),
@@ -90,16 +99,46 @@ impl Ci<'_> {
         for env in envs {
             report.outcomes.push(job.env(env.as_ref(), &repository, &others, output));
         }
+        if order.targets.is_empty() {
+            job.relabel(&report);
+        }
         report.write(self)
     }
 
-    /// The pull request that is wanted; none where a run was of none that is open.
-    fn wanted(&self, wanted: &Wanted) -> Result<Option<PullRef>, Failure> {
-        let run = match wanted {
-            Wanted::Known(pull) => return Ok(Some(PullRef::clone(pull))),
-            Wanted::Number(number) => return self.asked(*number).map(Some),
-            Wanted::Run(run) => run,
+    /// The pull request that is wanted as it is now, or why there is nothing to plan.
+    fn wanted(&self, wanted: &Wanted) -> Result<Result<PullRef, String>, Failure> {
+        let pull = match wanted {
+            Wanted::Known(pull) => self.live(pull)?,
+            Wanted::Number(number) => Some(self.asked(*number)?),
+            Wanted::Run(run) => self.of_run(run)?,
         };
+        Ok(match pull {
+            None => Err("the run was of no open pull request".to_owned()),
+            Some(pull) if !pull.open => Err(format!("#{} is closed", pull.number)),
+            Some(pull) => match wanted {
+                Wanted::Known(then) if then.head_sha != pull.head_sha => Err(format!(
+                    "#{} has other commits by now; the run for those plans it",
+                    pull.number
+                )),
+                _ => Ok(pull),
+            },
+        })
+    }
+
+    /// A pull request as it is now: the run may be an old one that somebody has run again. Where
+    /// nobody answers, as it was.
+    fn live(&self, pull: &PullRef) -> Result<Option<PullRef>, Failure> {
+        let what = "the pull request cannot be read";
+        let now = self.desk.ask(what, |github| github.pull(pull.number));
+        let merge = pull.merge_commit_sha.clone();
+        Ok(Some(now.map_or_else(
+            || pull.clone(),
+            |now| PullRef { merge_commit_sha: merge.or(now.merge_commit_sha.clone()), ..now },
+        )))
+    }
+
+    /// The open pull request of another workflow's run; GitHub names none of a fork.
+    fn of_run(&self, run: &WorkflowRun) -> Result<Option<PullRef>, Failure> {
         if let [number] = run.pulls.as_slice() {
             return self.asked(*number).map(Some);
         }
@@ -178,7 +217,12 @@ impl Job<'_> {
             (Ok(prepared), _) => prepared.env.clone(),
             (Err(_), env) => env.cloned().unwrap_or_else(|| USUAL_ENV.to_owned()),
         };
-        let check = self.ci.desk.open(&super::plan_check(&name), &self.pull.head_sha, "Planning");
+        let mut name_of_check = super::plan_check(&name);
+        if !self.order.targets.is_empty() {
+            // A part of a plan must not stand for the whole.
+            name_of_check.push_str(", a part");
+        }
+        let check = self.ci.desk.open(&name_of_check, &self.pull.head_sha, "Planning");
         let found = prepared.and_then(|prepared| {
             let found = self.find(prepared, repository, others)?;
             report::show(&found.planned.plan, output)?;
@@ -203,9 +247,10 @@ impl Job<'_> {
         planned.plan.base.rev.clone_from(&self.sides.base.rev);
         planned.plan.head.rev.clone_from(&self.sides.head.rev);
         let root = &planned.workspace.pair.head.root;
-        let policies = self.rules.policies.clone();
-        let rules = Rules::at(repository, &self.sides.base.commit, policies, root, desk)?;
-        let demands = rules.demands(desk, &planned.plan, Some(self.pull));
+        let rules = Rules::at(repository, &self.sides.ruled, self.rules.clone(), root, desk)?;
+        // What others have merged and not applied, they answer for.
+        let own = approval::asked_for(&planned.plan);
+        let demands = rules.demands(desk, &own, Some(self.pull));
         let overlaps = if planned.plan.changes.is_empty() {
             Vec::new()
         } else {
@@ -230,26 +275,30 @@ impl Job<'_> {
             overlaps,
             notes,
         };
-        let said = comments::say(desk, self.pull.number, &say);
+        let whole = self.order.targets.is_empty();
+        let said = match whole {
+            true => comments::say(desk, self.pull.number, &say),
+            false => Said::default(),
+        };
         let missing = gate::missing(demands);
         if let Some(missing) = &missing {
             output.tell(missing);
         }
         let (conclusion, exit) = match &missing {
             _ if said.broken => (Conclusion::Failure, Exit::Error),
+            _ if !whole => (Conclusion::Neutral, Exit::Done),
             Some(missing) => (Conclusion::ActionRequired, missing.exit),
             None => (Conclusion::Success, Exit::Done),
         };
         let ending = Ending {
             conclusion,
             title: title(plan, missing.as_ref()),
-            stands_for: Some(plan),
+            stands_for: Some((plan, Maker::Pull)).filter(|_| whole && !said.broken),
             annotations: annotations::of(plan, &planned.workspace),
             exit,
             comment: said.url,
         };
         let outcome = tell::end(self.ci, check, &say, ending);
-        self.relabel(plan);
         // To free every config of a large repository takes time.
         std::mem::forget(found);
         outcome
@@ -285,26 +334,31 @@ impl Job<'_> {
         tell::end(self.ci, check, &say, ending)
     }
 
-    /// Puts labels on the pull request and takes others off, where settings name some.
-    fn relabel(&self, plan: &Plan) {
+    /// Puts labels on the pull request and takes others off, where settings name some: each stands
+    /// for what is so in any of the envs.
+    fn relabel(&self, report: &Report) {
         let labels = &self.rules.ci.labels;
-        let rewrites =
-            plan.steps.iter().any(|step| step.rewrite.is_some_and(|it| it != Rewrite::Fill));
-        let wrong = plan.warnings.iter().any(|it| it.code == Code::HistoryNotRewritten.name());
-        let wanted = [
-            (&labels.jobs, !plan.is_empty()),
-            (&labels.breaking, report::is_breaking(plan)),
-            (&labels.history, rewrites || wrong),
-        ];
-        // One label may stand for several things, and several envs share it.
-        let mut labels: BTreeMap<&str, bool> = BTreeMap::new();
-        for (label, holds) in wanted {
-            if let Some(label) = label {
-                *labels.entry(label).or_default() |= holds;
-            }
+        let plans: Vec<&Plan> = report.outcomes.iter().filter_map(|it| it.plan.as_ref()).collect();
+        if plans.len() < report.outcomes.len() {
+            // What could not be planned may be anything.
+            return;
         }
-        self.ci.desk.relabel(self.pull.number, &labels);
+        let any = |holds: fn(&Plan) -> bool| plans.iter().any(|plan| holds(plan));
+        let wanted = [
+            (&labels.jobs, any(|plan| !plan.is_empty())),
+            (&labels.breaking, any(report::is_breaking)),
+            (&labels.history, any(rewrites_history)),
+        ];
+        let wanted = wanted.iter().filter_map(|(label, holds)| Some((label.as_deref()?, *holds)));
+        self.ci.desk.relabel(self.pull.number, &wanted.collect());
     }
+}
+
+/// Whether a plan computes days anew that are there, or leaves them wrong.
+fn rewrites_history(plan: &Plan) -> bool {
+    let rewrites = |step: &Step| step.rewrite.is_some_and(|it| it != Rewrite::Fill);
+    let wrong = |it: &Warning| it.code == Code::HistoryNotRewritten.name();
+    plan.steps.iter().any(rewrites) || plan.warnings.iter().any(wrong)
 }
 
 /// The line that a check shows first.
@@ -326,5 +380,6 @@ pub(super) fn finder<'a>(
     repository: &'a Repository,
     branch: &'a str,
 ) -> Finder<'a> {
-    Finder { desk: ci.desk, repository, branch, closed: OnceCell::new() }
+    let (closed, found) = (OnceCell::new(), RefCell::default());
+    Finder { desk: ci.desk, repository, branch, closed, found }
 }

@@ -1,6 +1,7 @@
 //! Finding pull requests: that of a commit, and others that are open.
 
 use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::desk::Desk;
@@ -10,10 +11,10 @@ use crate::publish::PullRef;
 use crate::source::Repository;
 
 /// How many other open pull requests are looked into.
-const OTHERS: usize = 30;
+const OTHERS: usize = 15;
 
 /// How many files of one.
-const FILES: usize = 300;
+const FILES: usize = 100;
 
 /// How many closed pull requests are looked through for a commit.
 const CLOSED: usize = 100;
@@ -24,6 +25,8 @@ pub(super) struct Finder<'a> {
     pub(super) repository: &'a Repository,
     pub(super) branch: &'a str,
     pub(super) closed: OnceCell<Vec<PullRef>>,
+    /// What was found of commits: every env asks for the same.
+    pub(super) found: RefCell<BTreeMap<CommitId, Option<PullRef>>>,
 }
 
 impl Finder<'_> {
@@ -31,6 +34,15 @@ impl Finder<'_> {
     /// by what the commit says itself, and by what closed pull requests say. None of the three is
     /// sure to know.
     pub(super) fn of_commit(&self, commit: &CommitId, message: &str) -> Option<PullRef> {
+        if let Some(found) = self.found.borrow().get(commit) {
+            return found.clone();
+        }
+        let found = self.look_for(commit, message);
+        self.found.borrow_mut().insert(commit.clone(), found.clone());
+        found
+    }
+
+    fn look_for(&self, commit: &CommitId, message: &str) -> Option<PullRef> {
         let fits = |pull: &PullRef| pull.merged && pull.base_ref == self.branch;
         let what = "the pull request of a commit is not known";
         let said = self.desk.ask_list(what, |github| github.pulls_of_commit(&commit.0));
@@ -56,13 +68,11 @@ impl Finder<'_> {
         self.desk.ask("the pull request cannot be read", |github| github.pull(number))
     }
 
-    /// Whether a commit is what a pull request became: it says so, or it contains its branch.
+    /// Whether a commit is what a pull request became: it says so, or it merges its branch.
     fn brought(&self, pull: &PullRef, commit: &CommitId) -> bool {
-        let contains = || {
-            let head = CommitId(pull.head_sha.clone());
-            self.repository.has(&head.0) && self.repository.descends(commit, &head).unwrap_or(false)
-        };
-        pull.merge_commit_sha.as_ref() == Some(&commit.0) || contains()
+        let parents = || self.repository.parents(commit).unwrap_or_default();
+        let merges = || parents().iter().skip(1).any(|it| it.0 == pull.head_sha);
+        pull.merge_commit_sha.as_ref() == Some(&commit.0) || merges()
     }
 
     fn closed(&self) -> &[PullRef] {

@@ -1,5 +1,6 @@
 //! A merge queue asks whether a commit may be merged: if its plan is what was approved.
 
+use std::cell::Cell;
 use std::cell::RefCell;
 
 use super::super::super::failure::Exit;
@@ -15,6 +16,7 @@ use super::comments;
 use super::comments::Say;
 use super::desk::Open;
 use super::gate::Approved;
+use super::gate::Asks;
 use super::gate::Gate;
 use super::intent::Order;
 use super::people::Rules;
@@ -31,6 +33,7 @@ use crate::plan::settings::Settings;
 use crate::publish::PullRef;
 use crate::publish::event::MergeGroup;
 use crate::publish::objects::Conclusion;
+use crate::publish::record::Maker;
 use crate::render::comment::Status;
 use crate::source::Repository;
 use crate::source::Revision;
@@ -122,32 +125,36 @@ impl Queued<'_> {
         output: &mut Output,
     ) -> Result<(Planned, Option<Failure>), Failure> {
         let state = State::open(&prepared)?;
+        let ledger = state.known()?.ledger;
         let mut made = planned(prepared, Some(&state), self.ci.day(), &Options::default())?;
         made.plan.base.rev.clone_from(&self.base.rev);
         made.plan.head.rev.clone_from(&self.head.rev);
         report::show(&made.plan, output)?;
         let desk = self.ci.desk;
         let root = &made.workspace.pair.head.root;
-        let policies = self.rules.policies.clone();
-        let rules = Rules::at(self.repository, &self.base.commit, policies, root, desk)?;
+        let settings = self.rules.clone();
+        let rules = Rules::at(self.repository, &self.base.commit, settings, root, desk)?;
         let approved = self.pulls.iter().map(|pull| Approved {
             pull: Some(pull.clone()),
-            approval: desk.approval(check, &pull.head_sha),
+            approval: desk.approval(check, &pull.head_sha, Maker::Pull),
             own: true,
+            landed: None,
         });
         // Before them in the queue, or merged and not applied yet.
         let unseen = self.repository.line(&self.base.commit, None, LOOK_BACK)?;
         let gate = Gate {
             desk,
             finder: self.finder,
+            repository: self.repository,
             rules: &rules,
-            settings: &self.rules.ci,
             check,
-            by_hand: false,
+            asks: Asks::Queue,
+            ledger,
             approved: RefCell::new(approved.collect()),
             unseen: RefCell::new(unseen.into_iter().rev().collect()),
             demands: RefCell::default(),
             plan: RefCell::default(),
+            begun: Cell::new(false),
         };
         let refused = gate.allows(&made.plan, None).err();
         Ok((made, refused))
@@ -186,7 +193,7 @@ impl Queued<'_> {
             conclusion: if failure.is_some() { Conclusion::Failure } else { Conclusion::Success },
             title: plan.map_or("No plan could be made".to_owned(), |it| plan::title(it, failure)),
             // What is not let through is no approval.
-            stands_for: plan.filter(|_| failure.is_none()),
+            stands_for: plan.filter(|_| failure.is_none()).map(|it| (it, Maker::Queue)),
             annotations: Vec::new(),
             exit: failure.map_or(Exit::Done, |it| it.exit),
             comment,

@@ -17,6 +17,8 @@ use crate::source::Revision;
 pub(super) struct Sides {
     pub(super) base: Revision,
     pub(super) head: Revision,
+    /// The commit whose policies hold: where the base branch is, as far as the clone knows.
+    pub(super) ruled: CommitId,
     /// What people should know of the choice.
     pub(super) note: Option<String>,
 }
@@ -39,8 +41,9 @@ pub(super) fn of_pull(
         match parents.as_slice() {
             _ if candidate.commit.0 == pull.head_sha => return branch(repository, pull, head),
             [base, merged] if merged.0 == pull.head_sha => {
+                let ruled = tip(repository, pull).map_or_else(|| base.clone(), |tip| tip.commit);
                 let base = Revision { rev: pull.base_ref.clone(), commit: base.clone() };
-                return Ok(Sides { base, head, note: None });
+                return Ok(Sides { base, head, ruled, note: None });
             }
             _ => {}
         }
@@ -59,10 +62,7 @@ pub(super) fn of_pull(
 
 /// The branch itself, compared with where it left the base branch.
 fn branch(repository: &Repository, pull: &PullRef, head: Revision) -> Result<Sides, Failure> {
-    let remote = format!("refs/remotes/origin/{}", pull.base_ref);
-    let names = [remote.as_str(), &pull.base_sha, &pull.base_ref];
-    let tip = names.iter().find_map(|rev| repository.revision(rev).ok());
-    let Some(tip) = tip else {
+    let Some(tip) = tip(repository, pull) else {
         return Err(Failure::new(format!(
             "the base branch `{}` of pull request #{} is not in this clone",
             pull.base_ref, pull.number
@@ -77,5 +77,13 @@ fn branch(repository: &Repository, pull: &PullRef, head: Revision) -> Result<Sid
             pull.base_ref
         )
     });
-    Ok(Sides { base, head, note: behind })
+    Ok(Sides { base, head, ruled: tip.commit, note: behind })
+}
+
+/// Where the base branch is, as far as the clone knows.
+fn tip(repository: &Repository, pull: &PullRef) -> Option<Revision> {
+    let remote = format!("refs/remotes/origin/{}", pull.base_ref);
+    let local = format!("refs/heads/{}", pull.base_ref);
+    let names = [remote.as_str(), &local, &pull.base_sha];
+    names.iter().find_map(|rev| repository.revision(rev).ok())
 }

@@ -9,6 +9,7 @@ use super::report::Outcome;
 use crate::plan::contract::Plan;
 use crate::publish::objects::Annotation;
 use crate::publish::objects::Conclusion;
+use crate::publish::record::Maker;
 use crate::render::comment::CHECK_BUDGET;
 use crate::render::comment::SUMMARY_BUDGET;
 
@@ -18,7 +19,7 @@ pub(super) struct Ending<'a> {
     /// The line that the check shows first.
     pub(super) title: String,
     /// The plan whose digest the check is to carry.
-    pub(super) stands_for: Option<&'a Plan>,
+    pub(super) stands_for: Option<(&'a Plan, Maker)>,
     pub(super) annotations: Vec<Annotation>,
     pub(super) exit: Exit,
     /// The comment's address.
