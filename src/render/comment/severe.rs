@@ -34,7 +34,7 @@ enum Peril {
 const PERILS: [(Peril, &str, &str); 3] = [
     (Peril::Breaks, "🛑", "online-breaking"),
     (Peril::StaysWrong, "🛑", "history-not-rewritten"),
-    (Peril::Rewrites, "♻️", "history-rewritten"),
+    (Peril::Rewrites, "🔁", "history-rewritten"),
 ];
 
 /// Where each config has a line below, or none has, so many that are rewritten alike are named.
