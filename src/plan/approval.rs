@@ -37,7 +37,8 @@ impl Coverage {
 /// Compares a plan with the approved ones. What those of `own` asked for themselves, and not what
 /// was pending then, must still be there.
 pub fn coverage(own: &[&Plan], approved: &[&Plan], now: &Plan) -> Coverage {
-    let unseen = |step: &&Step| !approved.iter().any(|plan| covers(plan, now, step));
+    let approvals: Vec<Steps<'_>> = approved.iter().map(|plan| Steps::of(plan)).collect();
+    let unseen = |step: &&Step| !approvals.iter().any(|it| it.cover(now, step));
     let seen: BTreeSet<_> = approved.iter().flat_map(|it| &it.warnings).map(what).collect();
     let live: BTreeSet<&str> = now.steps.iter().map(|it| it.id.as_str()).collect();
     let asked = own.iter().flat_map(|it| &it.steps).filter(|it| it.scope == Scope::Change);
@@ -59,15 +60,28 @@ fn what(warning: &Warning) -> (&str, &Address, Option<&str>) {
     (&warning.code, &warning.config, warning.field.as_deref())
 }
 
-/// Whether an approved plan has a step that does the same.
-fn covers(approved: &Plan, now: &Plan, step: &Step) -> bool {
-    let found = approved.steps.iter().find(|it| it.id == step.id);
-    found.is_some_and(|before| does(approved, before) == does(now, step))
+/// The steps of an approved plan, by id: plans are large, and are gone through again and again.
+struct Steps<'a> {
+    plan: &'a Plan,
+    by_id: BTreeMap<&'a str, &'a Step>,
+}
+
+impl<'a> Steps<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        Self { plan, by_id: plan.steps.iter().map(|step| (step.id.as_str(), step)).collect() }
+    }
+
+    /// Whether one of them does the same as a step of another plan.
+    fn cover(&self, now: &Plan, step: &Step) -> bool {
+        let found = self.by_id.get(step.id.as_str());
+        found.is_some_and(|before| does(self.plan, before) == does(now, step))
+    }
 }
 
 /// Whether a plan does something that an approved one was approved to do.
 pub fn share(approved: &Plan, now: &Plan) -> bool {
-    now.steps.iter().any(|step| covers(approved, now, step))
+    let approved = Steps::of(approved);
+    now.steps.iter().any(|step| approved.cover(now, step))
 }
 
 /// Deals the configs of a plan out to the approved plans that account for them, the newest of which
@@ -75,9 +89,10 @@ pub fn share(approved: &Plan, now: &Plan) -> bool {
 /// for.
 pub fn shares(approved: &[&Plan], now: &Plan) -> Vec<Plan> {
     let none = approved.len();
+    let approvals: Vec<Steps<'_>> = approved.iter().map(|plan| Steps::of(plan)).collect();
     let mut owners: BTreeMap<&Address, usize> = BTreeMap::new();
     for step in &now.steps {
-        let owner = approved.iter().position(|plan| covers(plan, now, step)).unwrap_or(none);
+        let owner = approvals.iter().position(|it| it.cover(now, step)).unwrap_or(none);
         let known = owners.entry(&step.config).or_insert(owner);
         // What one of its steps brings that nobody approved, nobody answers for.
         *known = if *known == none || owner == none { none } else { owner.min(*known) };

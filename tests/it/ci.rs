@@ -542,6 +542,37 @@ fn github_that_fails_stops_no_apply() {
 }
 
 #[test]
+fn a_comment_that_github_does_not_take_is_tried_shorter() {
+    let forge = Forge::new("");
+    let head = forge.open(7, BREAKING);
+    forge
+        .github
+        .fail(1, Fault::Status(422), |call| call.is_write() && call.name.ends_with("/comments"));
+    let job = forge.pull_request(7, "opened").ended(0);
+    assert_eq!(forge.github.heal(), 0);
+    assert!(forge.comment(7).body.contains("online-breaking"));
+    assert_eq!(forge.conclusion(&head, PLAN), "success");
+    forge.assert_clean(&[&job]);
+}
+
+#[test]
+fn an_answer_that_got_lost_makes_no_second_comment_and_leaves_no_check_open() {
+    let forge = Forge::new("");
+    let head = forge.open(7, BREAKING);
+    forge
+        .github
+        .fail(1, Fault::ResetAfter, |call| call.is_write() && call.name.ends_with("/comments"));
+    forge
+        .github
+        .fail(1, Fault::ResetAfter, |call| call.is_write() && call.name.ends_with("/check-runs"));
+    forge.pull_request(7, "opened").ended(0);
+    assert_eq!(forge.github.heal(), 0);
+    assert!(forge.comment(7).body.contains("online-breaking"));
+    let open = forge.github.checks(&head).into_iter().filter(|it| it.status != "completed");
+    assert_eq!(open.count(), 0);
+}
+
+#[test]
 fn where_nobody_can_tell_what_was_approved_nothing_runs_and_it_is_said_once() {
     let forge = Forge::new("");
     forge.open(7, JOIN);

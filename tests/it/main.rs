@@ -4,6 +4,7 @@
 
 mod action;
 mod applying;
+mod approvals;
 mod ci;
 mod cli;
 mod columns;

@@ -168,3 +168,26 @@ fn is_said(known: &Posted, say: &Say<'_>, marker: &Marker) -> bool {
     let plain = |text: &str| text.replace("\r\n", "\n").trim_end().to_owned();
     again.is_some_and(|text| plain(&text) == plain(&known.body))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_cannot_be_made_is_none_and_what_stands_in_for_it_can() {
+        assert_eq!(guarded(|| "text".to_owned()).as_deref(), Some("text"));
+        assert_eq!(guarded(|| panic!("made to fail")), None);
+        let trouble = apology();
+        let say = Say {
+            env: "prod",
+            status: Status::Planned,
+            plan: None,
+            head: "",
+            demands: &[],
+            overlaps: &[],
+            notes: &[],
+        };
+        let text = comment::render(&say.sorry(&trouble).with("", "", &[]), comment::BUDGET).text;
+        assert!(text.contains("could not be written"), "{text}");
+    }
+}

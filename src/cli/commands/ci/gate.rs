@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::super::failure::Exit;
@@ -47,8 +48,16 @@ pub(super) struct Approved {
     pub(super) approval: Option<Approval>,
     /// Whether it came with what is applied now, and not before.
     pub(super) own: bool,
-    /// The commit that it became, once it is merged.
-    pub(super) landed: Option<CommitId>,
+    /// What is left to do of its plan, where that was kept.
+    left: Option<Plan>,
+}
+
+impl Approved {
+    /// Something that was approved and is not merged yet, or a digest that somebody named.
+    pub(super) fn whole(pull: Option<PullRef>, approval: Option<Approval>) -> Self {
+        let left = approval.as_ref().and_then(|it| it.plan.clone());
+        Self { pull, approval, own: true, left }
+    }
 }
 
 /// What asks for a plan to be let through.
@@ -112,8 +121,9 @@ impl Gate<'_> {
             self.desk.approval(self.check, &pull.head_sha, Maker::Pull)
         });
         if pull.is_some() || approval.is_some() {
-            let landed = Some(commit);
-            self.approved.borrow_mut().push(Approved { pull, approval, own, landed });
+            let left = approval.as_ref().and_then(|it| it.plan.as_ref());
+            let left = left.map(|plan| self.left_of(plan, &commit));
+            self.approved.borrow_mut().push(Approved { pull, approval, own, left });
         }
         true
     }
@@ -127,8 +137,8 @@ impl Gate<'_> {
     /// Those, and the ones merged before of which a plan does what was left undone.
     pub(super) fn concerned(&self, plan: Option<&Plan>) -> Vec<PullRef> {
         let brings = |it: &&Approved| {
-            let both = self.left_of(it).zip(plan);
-            it.own || both.is_some_and(|(before, now)| approval::share(&before, now))
+            let both = it.left.as_ref().zip(plan);
+            it.own || both.is_some_and(|(before, now)| approval::share(before, now))
         };
         let approved = self.approved.borrow();
         approved.iter().filter(brings).filter_map(|it| it.pull.clone()).collect()
@@ -215,27 +225,27 @@ impl Gate<'_> {
 
     fn coverage(&self, plan: &Plan) -> approval::Coverage {
         let approved = self.approved.borrow();
-        let left = |own: bool| -> Vec<Plan> {
-            approved.iter().filter(|it| it.own || !own).filter_map(|it| self.left_of(it)).collect()
-        };
-        let (own, all) = (left(true), left(false));
-        approval::coverage(&own.iter().collect::<Vec<_>>(), &all.iter().collect::<Vec<_>>(), plan)
+        let own = approved.iter().filter(|it| it.own).filter_map(|it| it.left.as_ref());
+        let all = approved.iter().filter_map(|it| it.left.as_ref());
+        approval::coverage(&own.collect::<Vec<_>>(), &all.collect::<Vec<_>>(), plan)
     }
 
-    /// What is left of an approved plan: an approval is used up by what was applied since it landed,
-    /// so that what was taken back does not come again by it.
-    fn left_of(&self, approved: &Approved) -> Option<Plan> {
-        let plan = approved.approval.as_ref()?.plan.as_ref()?;
-        let Some((landed, ledger)) = approved.landed.as_ref().zip(self.ledger.as_ref()) else {
-            return Some(plan.clone());
+    /// What is left of a plan that was approved and landed with a commit: an approval is used up by
+    /// what was applied since, so that what was taken back does not come again by it.
+    fn left_of(&self, plan: &Plan, landed: &CommitId) -> Plan {
+        let Some(ledger) = &self.ledger else { return plan.clone() };
+        let known: RefCell<BTreeMap<CommitId, bool>> = RefCell::default();
+        let since = |commit: &CommitId| {
+            let found = || self.repository.descends(commit, landed).unwrap_or(false);
+            *known.borrow_mut().entry(commit.clone()).or_insert_with(found)
         };
         let spent = |step: &Step| {
             let resource = Resource::by_name(&step.resource);
             let key = resource.map(|resource| (step.config.clone(), resource));
             let applied = key.and_then(|key| ledger.applied.get(&key)).filter(|it| !it.begun);
-            applied.is_some_and(|it| self.repository.descends(&it.commit, landed).unwrap_or(false))
+            applied.is_some_and(|it| since(&it.commit))
         };
-        Some(approval::unspent(plan, &spent))
+        approval::unspent(plan, &spent)
     }
 
     fn differs(&self, plan: &Plan) -> Failure {
@@ -263,10 +273,10 @@ impl Gate<'_> {
     /// for what none accounts for.
     fn demanded(&self, plan: &Plan) -> Vec<Demand> {
         let approved = self.approved.borrow();
-        let (pulls, plans): (Vec<Option<&PullRef>>, Vec<Plan>) =
-            approved.iter().filter_map(|it| Some((it.pull.as_ref(), self.left_of(it)?))).unzip();
+        let (pulls, plans): (Vec<Option<&PullRef>>, Vec<&Plan>) =
+            approved.iter().filter_map(|it| Some((it.pull.as_ref(), it.left.as_ref()?))).unzip();
         let newest = approved.iter().filter(|it| it.own).find_map(|it| it.pull.as_ref());
-        let shares = approval::shares(&plans.iter().collect::<Vec<_>>(), plan);
+        let shares = approval::shares(&plans, plan);
         let answers = pulls.into_iter().chain([newest]).zip(shares);
         let each = answers.map(|(pull, share)| self.rules.demands(self.desk, &share, pull));
         let mut demands: Vec<Demand> = Vec::new();

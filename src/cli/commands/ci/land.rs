@@ -212,12 +212,9 @@ impl Land<'_> {
         };
         let asks = if self.landing.before.is_some() { Asks::Push } else { Asks::Person };
         let own = if asks == Asks::Push { fresh.max(1) } else { fresh };
-        let named = self.order.approved.clone().map(|digest| Approved {
-            pull: None,
-            approval: Some(Approval { digest, plan: None }),
-            own: true,
-            landed: None,
-        });
+        let named = self.order.approved.clone();
+        let named =
+            named.map(|digest| Approved::whole(None, Some(Approval { digest, plan: None })));
         let gate = Gate {
             desk: self.ci.desk,
             finder: self.finder,

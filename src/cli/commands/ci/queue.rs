@@ -134,11 +134,9 @@ impl Queued<'_> {
         let root = &made.workspace.pair.head.root;
         let settings = self.rules.clone();
         let rules = Rules::at(self.repository, &self.base.commit, settings, root, desk)?;
-        let approved = self.pulls.iter().map(|pull| Approved {
-            pull: Some(pull.clone()),
-            approval: desk.approval(check, &pull.head_sha, Maker::Pull),
-            own: true,
-            landed: None,
+        let approved = self.pulls.iter().map(|pull| {
+            let approval = desk.approval(check, &pull.head_sha, Maker::Pull);
+            Approved::whole(Some(pull.clone()), approval)
         });
         // Before them in the queue, or merged and not applied yet.
         let unseen = self.repository.line(&self.base.commit, None, LOOK_BACK)?;
