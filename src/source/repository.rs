@@ -155,6 +155,15 @@ impl Repository {
         git2::Oid::from_str(commit).is_ok_and(|oid| self.git.find_commit(oid).is_ok())
     }
 
+    /// Whether a commit holds a file or a folder at a path.
+    ///
+    /// # Errors
+    /// Where git cannot read the commit.
+    pub fn holds(&self, commit: &CommitId, path: &Path) -> Result<bool, SourceError> {
+        let top = self.git.find_commit(oid(commit)?)?.tree()?;
+        Ok(top.get_path(path).is_ok())
+    }
+
     /// The parents of a commit, in their order.
     ///
     /// # Errors

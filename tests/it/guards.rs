@@ -451,6 +451,27 @@ fn a_part_that_is_applied_is_not_called_applied() {
 }
 
 #[test]
+fn a_ledger_that_somebody_commits_is_not_believed() {
+    let forge = Forge::new("");
+    forge.git(&["checkout", "-q", "main"]);
+    let settings = fs::read_to_string(forge.stage.repo.path().join("chronon-plan.toml")).unwrap();
+    let local = settings.replace("gs://state/team", "./ledgers");
+    forge.stage.repo.write("chronon-plan.toml", local);
+    let main = forge.stage.repo.commit("state in a folder");
+    forge.github.commit(&main);
+    let head = forge.open_by(
+        7,
+        &|| {
+            forge.stage.repo.write("ledgers/prod/state.json", "{}");
+            drop(forge.stage.commit(JOIN));
+        },
+        |pull| pull,
+    );
+    failed(&forge.pull_request(7, "opened"), 1, "the commit holds `./ledgers`");
+    assert_eq!(forge.conclusion(&head, PLAN), "failure");
+}
+
+#[test]
 fn a_receipt_stays_when_somebody_labels_what_is_merged() {
     let forge = Forge::new("");
     planned(&forge, 7, JOIN);

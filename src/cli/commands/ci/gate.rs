@@ -32,6 +32,9 @@ use crate::publish::record::Maker;
 use crate::source::Repository;
 use crate::state::head;
 
+/// How many commits are gone back to find who approved what.
+pub(super) const LOOK_BACK: usize = 30;
+
 /// How many lines are shown of what differs between two plans.
 const SHOWN: usize = 50;
 

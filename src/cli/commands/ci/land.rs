@@ -26,6 +26,7 @@ use super::desk::Open;
 use super::gate::Approved;
 use super::gate::Asks;
 use super::gate::Gate;
+use super::gate::LOOK_BACK;
 use super::intent::Landing;
 use super::intent::Order;
 use super::people::Rules;
@@ -50,9 +51,6 @@ use crate::render::comment::Receipt;
 use crate::render::comment::Status;
 use crate::source::Repository;
 use crate::source::Revision;
-
-/// How many commits are gone back to find who approved what.
-const LOOK_BACK: usize = 30;
 
 const BY_COMMENT: &str =
     "or write it as a comment here: `/chronon-plan apply` with the same options";
@@ -150,10 +148,7 @@ fn bases(
 impl Land<'_> {
     fn env(&self, env: Option<&String>, output: &mut Output) -> Outcome {
         let prepared = Prepared::of(&self.request(env, self.bases.first()));
-        let name = match (&prepared, env) {
-            (Ok(prepared), _) => prepared.env.clone(),
-            (Err(_), env) => env.cloned().unwrap_or_else(|| "prod".to_owned()),
-        };
+        let name = super::name_of(prepared.as_ref().ok(), env);
         let check = self.ci.desk.open(&super::apply_check(&name), &self.head.commit.0, "Applying");
         let ground = prepared.and_then(|prepared| self.ground(&prepared));
         let ground = match ground {
@@ -180,7 +175,7 @@ impl Land<'_> {
     /// The state, the ledger, and the rules that hold: those of the commit that was applied last.
     /// Whatever came since must not have loosened what holds for it, however it gets here.
     fn ground(&self, prepared: &Prepared) -> Result<Ground, Failure> {
-        let state = State::open(prepared)?;
+        let state = self.ci.state(prepared)?;
         let ledger = state.known()?.ledger;
         let last = ledger.as_ref().and_then(|ledger| ledger.commit.as_ref());
         let last = last.filter(|it| self.repository.has(&it.0));

@@ -23,13 +23,19 @@ mod report;
 mod sides;
 mod tell;
 
+use std::path::Component;
+use std::path::Path;
+use std::path::PathBuf;
+
 use super::super::args::CiArgs;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::signals::Watch;
 use super::super::state;
+use super::super::state::State;
 use super::super::workspace;
+use super::super::workspace::Prepared;
 use super::super::workspace::Request;
 use crate::model::day::Day;
 use crate::model::name::CommitId;
@@ -155,6 +161,22 @@ impl Ci<'_> {
         Ok(Repository::open(&self.args.repo)?)
     }
 
+    /// The state of an env. A ledger in a folder of the repository must be none of its commits: it
+    /// would be whatever a pull request says.
+    fn state(&self, prepared: &Prepared) -> Result<State, Failure> {
+        let place = state::place(prepared);
+        let below = Path::new(&place).components().filter(|it| matches!(it, Component::Normal(_)));
+        let below: PathBuf = below.collect();
+        let inside = !place.starts_with("gs://") && !place.starts_with('/');
+        if inside && prepared.repository.holds(&prepared.head.commit, &below)? {
+            let what = format!("the commit holds `{place}`, where the ledger is kept");
+            return Err(Failure::new(what).hint(format!(
+                "take it out of git: `git rm -r --cached {place}`, and add it to .gitignore"
+            )));
+        }
+        State::open(prepared)
+    }
+
     fn day(&self) -> Day {
         self.args.as_of.unwrap_or_else(super::plan::today)
     }
@@ -207,6 +229,15 @@ fn envs_named(args: &CiArgs, settings: &Settings, order: &Order) -> Vec<String> 
     let named = [&order.envs, &args.env, &settings.ci.envs];
     let named = named.into_iter().find(|it| !it.is_empty()).cloned();
     named.unwrap_or_else(|| settings.envs.keys().cloned().collect())
+}
+
+/// The env that is meant where not even its name could be found out.
+const USUAL_ENV: &str = "prod";
+
+/// An env's name, as far as it is known.
+fn name_of(prepared: Option<&Prepared>, env: Option<&String>) -> String {
+    let found = prepared.map(|prepared| prepared.env.clone());
+    found.or_else(|| env.cloned()).unwrap_or_else(|| USUAL_ENV.to_owned())
 }
 
 /// The check that a plan of an env is reviewed by; branch protection may require it.

@@ -6,7 +6,6 @@ use std::cell::RefCell;
 use super::super::super::failure::Exit;
 use super::super::super::failure::Failure;
 use super::super::super::output::Output;
-use super::super::super::state::State;
 use super::super::super::workspace::Prepared;
 use super::super::super::workspace::Request;
 use super::super::plan::Planned;
@@ -49,9 +48,6 @@ use crate::render;
 use crate::render::comment::Overlap;
 use crate::render::comment::Status;
 use crate::source::Repository;
-
-/// The env that is meant where not even its name could be found out.
-const USUAL_ENV: &str = "prod";
 
 /// One pull request to plan.
 struct Job<'a> {
@@ -164,7 +160,7 @@ impl Ci<'_> {
         let head = repository.revision("HEAD")?;
         let settings = self.settings(&repository, &head.commit)?;
         for env in self.envs(&settings, &Order::default()) {
-            let env = env.unwrap_or_else(|| USUAL_ENV.to_owned());
+            let env = super::name_of(None, env.as_ref());
             let say = Say {
                 env: &env,
                 status: Status::Closed,
@@ -213,10 +209,7 @@ impl Job<'_> {
         output: &mut Output,
     ) -> Outcome {
         let prepared = Prepared::of(&self.request(env));
-        let name = match (&prepared, env) {
-            (Ok(prepared), _) => prepared.env.clone(),
-            (Err(_), env) => env.cloned().unwrap_or_else(|| USUAL_ENV.to_owned()),
-        };
+        let name = super::name_of(prepared.as_ref().ok(), env);
         let mut name_of_check = super::plan_check(&name);
         if !self.order.targets.is_empty() {
             // A part of a plan must not stand for the whole.
@@ -241,7 +234,7 @@ impl Job<'_> {
         others: &OnceCell<Vec<overlap::Other>>,
     ) -> Result<Found, Failure> {
         let desk = self.ci.desk;
-        let state = if self.bare { None } else { Some(State::open(&prepared)?) };
+        let state = if self.bare { None } else { Some(self.ci.state(&prepared)?) };
         let options = Options { targets: self.order.targets.clone(), force: Vec::new() };
         let mut planned = planned(prepared, state.as_ref(), self.ci.day(), &options)?;
         planned.plan.base.rev.clone_from(&self.sides.base.rev);

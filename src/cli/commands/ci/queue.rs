@@ -6,7 +6,6 @@ use std::cell::RefCell;
 use super::super::super::failure::Exit;
 use super::super::super::failure::Failure;
 use super::super::super::output::Output;
-use super::super::super::state::State;
 use super::super::super::workspace::Prepared;
 use super::super::super::workspace::Request;
 use super::super::plan::Planned;
@@ -18,6 +17,7 @@ use super::desk::Open;
 use super::gate::Approved;
 use super::gate::Asks;
 use super::gate::Gate;
+use super::gate::LOOK_BACK;
 use super::intent::Order;
 use super::people::Rules;
 use super::plan;
@@ -37,9 +37,6 @@ use crate::publish::record::Maker;
 use crate::render::comment::Status;
 use crate::source::Repository;
 use crate::source::Revision;
-
-/// How many commits are gone back to find who approved what.
-const LOOK_BACK: usize = 30;
 
 /// A commit in the queue.
 struct Queued<'a> {
@@ -104,10 +101,7 @@ impl Queued<'_> {
             ..self.ci.request(env)
         };
         let prepared = Prepared::of(&request);
-        let name = match (&prepared, env) {
-            (Ok(prepared), _) => prepared.env.clone(),
-            (Err(_), env) => env.cloned().unwrap_or_else(|| "prod".to_owned()),
-        };
+        let name = super::name_of(prepared.as_ref().ok(), env);
         let plan_check = super::plan_check(&name);
         let check = self.ci.desk.open(&plan_check, &self.head.commit.0, "Planning");
         let judged = prepared.and_then(|prepared| self.judge(prepared, &plan_check, output));
@@ -124,7 +118,7 @@ impl Queued<'_> {
         check: &str,
         output: &mut Output,
     ) -> Result<(Planned, Option<Failure>), Failure> {
-        let state = State::open(&prepared)?;
+        let state = self.ci.state(&prepared)?;
         let ledger = state.known()?.ledger;
         let mut made = planned(prepared, Some(&state), self.ci.day(), &Options::default())?;
         made.plan.base.rev.clone_from(&self.base.rev);

@@ -11,7 +11,6 @@ use super::super::super::args::Format;
 use super::super::super::failure::Exit;
 use super::super::super::failure::Failure;
 use super::super::super::output::Output;
-use super::super::super::state::State;
 use super::super::super::workspace::Prepared;
 use super::super::super::workspace::Request;
 use super::super::plan::Planned;
@@ -211,17 +210,34 @@ impl Ci<'_> {
         let settings = self.settings(&repository, &head.commit)?;
         let mut report = Report::default();
         for env in self.envs(&settings, order) {
-            let request =
-                Request { head: Some(head.commit.0.clone()), ..self.request(env.as_ref()) };
-            let prepared = Prepared::of(&request)?;
-            let state = State::open(&prepared)?;
-            let name = prepared.env.clone();
-            let options = Options { targets: order.targets.clone(), force: Vec::new() };
-            let made = planned(prepared, Some(&state), self.day(), &options)?;
-            show(&made.plan, output)?;
-            report.outcomes.push(page_of(self, &name, made, &head.commit));
+            let found = self.pending_in(env.as_ref(), order, &head.commit);
+            let shown = found.and_then(|outcome| {
+                outcome.plan.as_ref().map_or(Ok(()), |plan| show(plan, output))?;
+                Ok(outcome)
+            });
+            // One env that cannot be planned hides none of the others.
+            report.outcomes.push(shown.unwrap_or_else(|failure| {
+                output.tell(&failure);
+                let (env, exit) = (super::name_of(None, env.as_ref()), Some(failure.exit));
+                Outcome { env, exit, ..Outcome::default() }
+            }));
         }
         report.write(self)
+    }
+
+    fn pending_in(
+        &self,
+        env: Option<&String>,
+        order: &Order,
+        head: &CommitId,
+    ) -> Result<Outcome, Failure> {
+        let request = Request { head: Some(head.0.clone()), ..self.request(env) };
+        let prepared = Prepared::of(&request)?;
+        let state = self.state(&prepared)?;
+        let name = prepared.env.clone();
+        let options = Options { targets: order.targets.clone(), force: Vec::new() };
+        let made = planned(prepared, Some(&state), self.day(), &options)?;
+        Ok(page_of(self, &name, made, head))
     }
 }
 
