@@ -537,6 +537,10 @@ fn another_secret_is_another_digest_and_no_other_text() {
     for plan in [&mut one, &mut two] {
         plan["digest"].take();
         plan["head"].take();
+        // The name of a file's content is another, and says nothing of it.
+        for step in plan["steps"].as_array_mut().unwrap() {
+            step["blob"].take();
+        }
         assert!(!plan.to_string().contains("hunter"));
     }
     assert_eq!(one, two);
