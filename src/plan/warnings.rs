@@ -49,7 +49,8 @@ pub(super) fn warnings(
         }
     };
     for (change, verdict) in inputs.changes {
-        for (field, text) in breaking(inputs, base, change, verdict) {
+        let online = is_online(base, &change.address);
+        for (field, text) in breaking(inputs, base, change, verdict, online) {
             let mut hit = joins_of(base, &change.address);
             hit.extend(joins_of(head, &change.address));
             add(Code::OnlineBreaking, &change.address, field, text, hit.into_iter().collect());
@@ -63,8 +64,8 @@ pub(super) fn warnings(
         }
     }
     // What was merged and not applied yet breaks clients when it is.
-    for (change, verdict) in pending(inputs, steps) {
-        for (field, text) in breaking(inputs, base, change, verdict) {
+    for (online, change, verdict) in pending(inputs, steps) {
+        for (field, text) in breaking(inputs, base, change, verdict, online) {
             let hit = joins_of(head, &change.address).into_iter().collect();
             add(Code::OnlineBreaking, &change.address, field, text, hit);
         }
@@ -100,16 +101,21 @@ pub(super) fn warnings(
 }
 
 /// What head changes of configs as they were applied, where that is not what base says, and a step
-/// is about to bring it.
+/// is about to bring it; and whether the config was online as it was applied, for that is what its
+/// clients have.
 fn pending<'a>(
     inputs: &'a Inputs<'_>,
     steps: &'a [PlannedStep],
-) -> impl Iterator<Item = &'a (Change, Verdict)> {
+) -> impl Iterator<Item = (bool, &'a Change, &'a Verdict)> {
     let planned: BTreeSet<&Address> = steps.iter().map(|it| &it.config).collect();
     let earlier = inputs.earlier.values();
-    earlier
-        .filter(move |it| planned.contains(&it.config.address))
-        .filter_map(|it| it.change.as_ref())
+    earlier.filter(move |it| planned.contains(&it.config.address)).filter_map(|it| {
+        it.change.as_ref().map(|found| (it.config.facts.online, &found.0, &found.1))
+    })
+}
+
+fn is_online(view: View<'_>, address: &Address) -> bool {
+    view.index(address).is_some_and(|index| view.config(index).facts.online)
 }
 
 /// The online joins that serve a GroupBy, or the join itself.
@@ -135,14 +141,14 @@ fn history_readers(head: View<'_>, note: &Note) -> Vec<Address> {
     found.into_iter().collect()
 }
 
-/// What of a change breaks online clients: the field and the sentence.
+/// What of a change breaks the clients of what was online: the field and the sentence.
 fn breaking(
     inputs: &Inputs<'_>,
     base: View<'_>,
     change: &Change,
     verdict: &Verdict,
+    online: bool,
 ) -> Vec<(Option<String>, String)> {
-    let online = base.index(&change.address).is_some_and(|index| base.config(index).facts.online);
     if change.kind != ChangeKind::Modified || !online {
         return Vec::new();
     }
@@ -188,9 +194,8 @@ fn told_by_part(inputs: &Inputs<'_>, base: View<'_>, path: &FieldPath) -> bool {
 /// The change of an online GroupBy of this name, if it has one.
 fn changed_online<'a>(inputs: &'a Inputs<'_>, base: View<'_>, name: &str) -> Option<&'a Change> {
     let group_by = Address::new(ConfigType::GroupBy, name);
-    let online = base.index(&group_by).is_some_and(|at| base.config(at).facts.online);
     let change = inputs.change(&group_by).map(|it| &it.0);
-    change.filter(|it| online && it.kind == ChangeKind::Modified)
+    change.filter(|it| is_online(base, &group_by) && it.kind == ChangeKind::Modified)
 }
 
 /// The sentence about columns that are no longer served as they were.
