@@ -1,12 +1,14 @@
 //! Recording a commit as applied without running anything.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::super::basis::Basis;
 use super::super::failure::Failure;
 use super::super::state;
 use super::super::state::State;
 use super::super::tasks;
+use super::super::workspace::Prepared;
 use super::super::workspace::Request;
 use super::super::workspace::Workspace;
 use crate::model::day::Day;
@@ -44,9 +46,23 @@ pub(super) fn of(request: Request, commit: &str, state: &State) -> Result<Adopte
     Ok(Adopted { commit: workspace.pair.head.commit.clone(), applied })
 }
 
-/// A first ledger, that of a commit.
-pub(super) fn ledger_of(request: Request, commit: &str, state: &State) -> Result<Ledger, Failure> {
-    let Adopted { commit, applied } = of(request, commit, state)?;
+/// A first ledger, that of the base of what is applied. An env may be as new as its settings, and its
+/// root too: nothing of it was ever applied then.
+pub(super) fn first_ledger(
+    prepared: &Prepared,
+    request: &Request,
+    base: &CommitId,
+    state: &State,
+) -> Result<Ledger, Failure> {
+    let settings_of = request.settings_of.as_ref().unwrap_or(&prepared.head.commit);
+    let root = prepared.root();
+    let is_old = root.is_empty() || prepared.repository.holds(base, Path::new(&root))?;
+    let applied = if is_old {
+        let request = Request { settings_of: Some(settings_of.clone()), ..request.clone() };
+        of(request, &base.0, state)?.applied
+    } else {
+        BTreeMap::new()
+    };
     let lineage = state::nonce();
-    Ok(Ledger { lineage, commit: Some(commit), applied, ..Ledger::default() })
+    Ok(Ledger { lineage, commit: Some(base.clone()), applied, ..Ledger::default() })
 }

@@ -167,7 +167,7 @@ fn apply(
         Some(ledger) => ledger.clone(),
         None => {
             let base = checks::first_base(&prepared)?;
-            let adopted = adopt::ledger_of(asked.request.clone(), &base.commit.0, state)?;
+            let adopted = adopt::first_ledger(&prepared, &asked.request, &base.commit, state)?;
             output.tell(format!("No ledger yet: {} counts as applied.", base.commit.short()));
             Arc::new(adopted)
         }
