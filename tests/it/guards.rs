@@ -19,6 +19,10 @@ use crate::support::stage::until;
 
 const BREAKING: &str = "remove-aggregation";
 const JOIN: &str = "new-join";
+/// What a check says where its plan was too large to keep.
+const NO_ROOM: &str = "Planned for a pull request. The plan has no room here.\n";
+/// An env that jobs of its own are run for.
+const CANARY: &str = "[env.canary]\nroot = \"compiled_canary\"\nstate = \"gs://state/canary\"\nrunner = \"command\"\ncommand = [\"true\"]\nbackfill = { start = \"2024-01-01\" }\n";
 const TAGS: &str = "tags-only";
 const DIGEST: &str = "discovery.digest.weekly_digest__0#backfill";
 const PLAYS: &str = "listening.plays.listener_plays__1#metadata-upload";
@@ -338,7 +342,7 @@ fn each_pull_request_answers_for_its_own_part_even_where_its_plan_was_too_large_
     forge.github.check(Check::new(App::actions(), &head, PLAN).concluded(
         "action_required",
         &digest,
-        "",
+        NO_ROOM,
     ));
     let job = forge.pushed(&forge.squash(8));
     assert_eq!((job.run.code, forge.stage.submitted().len()), (6, 0), "{}", job.run.stderr);
@@ -712,4 +716,159 @@ fn a_plan_costs_few_calls() {
     forge.pull_request(7, "opened").ended(0);
     let calls = forge.github.calls().len() - before;
     assert!(calls <= 20, "{calls} calls for one plan, of the 1000 an hour that a workflow has");
+}
+
+#[test]
+fn a_policy_that_came_after_the_last_apply_holds() {
+    let forge = Forge::new("");
+    // The policy comes with a pull request whose apply did not come to its end.
+    forge.open_by(
+        7,
+        &|| {
+            let path = forge.stage.repo.path().join("chronon-plan.toml");
+            let text = fs::read_to_string(path).unwrap();
+            forge.stage.repo.write("chronon-plan.toml", format!("{text}\n{BREAKING_OK}"));
+            drop(forge.stage.commit(JOIN));
+        },
+        |pull| pull,
+    );
+    forge.pull_request(7, "opened").ended(0);
+    // Its run was dropped by the next.
+    forge.squash(7);
+    forge.open(8, BREAKING);
+    failed(&forge.pull_request(8, "opened"), 6, "`breaking`");
+    let job = forge.pushed(&forge.squash(8));
+    assert_eq!((job.run.code, forge.stage.submitted().len()), (6, 0), "{}", job.run.stderr);
+}
+
+#[test]
+fn the_rest_of_a_plan_that_was_too_large_to_keep_is_applied_by_hand() {
+    let forge = Forge::new("");
+    forge.open(7, JOIN);
+    forge.push(7, TAGS);
+    forge.pull_request(7, "opened").ended(0);
+    let head = forge.commit_of(&branch(7));
+    let digest = forge.check(&head, PLAN).external_id.unwrap();
+    forge
+        .github
+        .check(Check::new(App::actions(), &head, PLAN).concluded("success", &digest, NO_ROOM));
+    forge.stage.knob(&format!("fail.{DIGEST}"), "9");
+    forge.pushed(&forge.squash(7)).ended(5);
+    forge.stage.unset(&format!("fail.{DIGEST}"));
+    forge.github.role("ivy", "write");
+    let (_, job) = forge.commented(7, "ivy", "/chronon-plan apply", "main");
+    assert_eq!(job.run.code, 0, "{}", job.run.stderr);
+}
+
+#[test]
+fn a_branch_that_is_merged_once_more_by_hand_is_not_approved_again() {
+    let forge = Forge::new("");
+    planned(&forge, 7, "select-expression-changed");
+    forge.pushed(&forge.squash(7)).ended(0);
+    forge.open_by(
+        8,
+        &|| {
+            forge.git(&["checkout", "-q", "main~1", "--", "compiled"]);
+            forge.git(&["add", "-A"]);
+            forge.git(&["commit", "-q", "-m", "revert"]);
+        },
+        |pull| pull,
+    );
+    forge.pull_request(8, "opened").ended(0);
+    forge.pushed(&forge.squash(8)).ended(0);
+    let jobs = forge.stage.submitted().len();
+    let receipt = forge.comment(7);
+    forge.git(&["checkout", "-q", "main"]);
+    let before = forge.commit_of("main");
+    forge.git(&[
+        "merge",
+        "-q",
+        "--no-ff",
+        "-m",
+        "Merge pull request #7 from acme/change-7",
+        &branch(7),
+    ]);
+    let after = forge.commit_of("main");
+    forge.github.commit(&after);
+    let job = forge.pushed(&(before, after));
+    assert_eq!(
+        (job.run.code, forge.stage.submitted().len() - jobs),
+        (6, 0),
+        "{} {}",
+        job.run.stderr,
+        receipt.body == forge.comment(7).body
+    );
+}
+
+#[test]
+fn a_new_env_is_applied_with_the_merge_that_brings_it() {
+    let forge = Forge::bare(GitHub::start(), "");
+    forge.stage.adopt("main");
+    forge.open_by(
+        7,
+        &|| {
+            let path = forge.stage.repo.path().join("chronon-plan.toml");
+            let text = fs::read_to_string(path).unwrap();
+            forge.stage.repo.write("chronon-plan.toml", format!("{text}\n{CANARY}"));
+            let base = crate::support::project().join("fixtures/zipline/base/compiled");
+            forge.stage.repo.copy(&base, "compiled_canary");
+            drop(forge.stage.commit(JOIN));
+        },
+        |pull| pull,
+    );
+    forge.pull_request(7, "opened").ended(0);
+    let landed = forge.squash(7);
+    let job = forge.pushed(&landed);
+    let conclusion = forge.conclusion(&landed.1, "chronon-plan apply: canary");
+    assert_eq!(conclusion, "success", "{}", job.run.stderr);
+}
+
+#[test]
+fn a_dropped_run_is_not_forgotten_where_there_is_no_ledger_yet() {
+    let forge = Forge::bare(GitHub::start(), "");
+    planned(&forge, 7, JOIN);
+    // Its run was dropped by the next.
+    let (before, _) = forge.squash(7);
+    planned(&forge, 8, TAGS);
+    let landed = forge.squash(8);
+    let job = forge.pushed(&landed);
+    failed(&job, 6, "#7");
+    failed(&job, 6, &format!("chronon-plan state adopt --commit {before}, if none of them ran"));
+    assert_eq!(forge.stage.submitted().len(), 0);
+    forge.stage.adopt(&before);
+    forge.pushed(&landed).ended(0);
+    let jobs = forge.stage.submitted();
+    assert!(jobs.iter().any(|it| it.contains("weekly_digest")), "{jobs:?}");
+}
+
+/// A change of an online join that takes it offline too, so that only what was applied tells that
+/// it had clients.
+fn taken_offline(change: &str) {
+    let forge = Forge::new(BREAKING_OK);
+    forge.open_by(
+        7,
+        &|| {
+            drop(forge.stage.commit(change));
+            let file = "compiled/joins/discovery/radio.radio_rank__3";
+            let path = forge.stage.repo.path().join(file);
+            let text = fs::read_to_string(&path).unwrap();
+            let (before, after) = text.rsplit_once("\"online\": 1").unwrap();
+            fs::write(&path, format!("{before}\"online\": 0{after}")).unwrap();
+            forge.git(&["add", "-A"]);
+            forge.git(&["commit", "-q", "-m", "offline"]);
+        },
+        |pull| pull,
+    );
+    failed(&forge.pull_request(7, "opened"), 6, "`breaking`");
+    failed(&forge.pushed(&forge.squash(7)), 6, "`breaking`");
+    planned(&forge, 8, "offline-schedule-never");
+    let job = forge.pushed(&forge.squash(8));
+    assert_eq!((job.run.code, forge.stage.submitted().len()), (6, 0), "{}", job.run.stderr);
+}
+
+#[test]
+fn what_is_taken_offline_and_held_back_does_not_come_in_with_the_next_merge() {
+    for change in ["join-prefix-changed", "join-derivation-renamed"] {
+        taken_offline(change);
+    }
 }

@@ -164,16 +164,17 @@ pub struct Ci {
     pub labels: Labels,
 }
 
-/// What becomes of a push to the default branch that belongs to no pull request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What becomes of a push to the default branch that belongs to no pull request, the strictest
+/// first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DirectPush {
     /// Nobody approved it, so nothing is applied.
     #[default]
     Refuse,
-    /// It is applied.
-    Apply,
     /// It is planned, and the plan is reported.
     Plan,
+    /// It is applied.
+    Apply,
 }
 
 /// The labels that CI puts on pull requests and takes off; none where none is named.

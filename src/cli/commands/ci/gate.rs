@@ -16,6 +16,7 @@ use super::super::super::failure::Failure;
 use super::super::super::state::State;
 use super::desk::Approval;
 use super::desk::Desk;
+use super::people;
 use super::people::Rules;
 use super::pulls::Finder;
 use crate::model::ledger::Ledger;
@@ -79,7 +80,8 @@ pub(super) struct Gate<'a> {
     pub(super) desk: &'a Desk<'a>,
     pub(super) finder: &'a Finder<'a>,
     pub(super) repository: &'a Repository,
-    pub(super) rules: &'a Rules,
+    /// Whatever any of these demands.
+    pub(super) rules: &'a [Rules],
     /// The name of the check that approvals are read from.
     pub(super) check: &'a str,
     pub(super) asks: Asks,
@@ -166,17 +168,22 @@ impl Gate<'_> {
     }
 
     fn is_approved(&self, plan: &Plan, state: Option<&State>) -> Result<(), Failure> {
-        if self.knows(&plan.digest) || state.is_some_and(|it| self.is_rest(plan, it)) {
+        let is_rest = || state.is_some_and(|it| self.is_rest(plan, it));
+        if self.knows(&plan.digest) || is_rest() {
             return Ok(());
         }
         while !self.coverage(plan).is_seen() && self.look(false) {}
+        // Only by now is known what was approved of a commit that somebody applies by hand.
+        if is_rest() {
+            return Ok(());
+        }
         let coverage = self.coverage(plan);
         // A part of a plan lacks what was left out of it.
         if coverage.is_seen() && (coverage.missing.is_empty() || !plan.complete) {
             self.desk.note("the digest is another, but every step was approved: by this pull request, or by those merged before it");
             return Ok(());
         }
-        if coverage.is_seen() && self.rules.ci.applies_smaller {
+        if coverage.is_seen() && self.rules.iter().all(|it| it.ci.applies_smaller) {
             self.desk
                 .note("the plan asks for less than what was approved, which `ci.smaller` allows");
             return Ok(());
@@ -210,7 +217,7 @@ impl Gate<'_> {
                 Err(unapproved(&what, plan))
             }
             None if by_hand => Err(unapproved("nobody has approved what is to be applied", plan)),
-            None if self.rules.ci.direct_push == DirectPush::Apply => Ok(()),
+            None if people::direct_push(self.rules) == DirectPush::Apply => Ok(()),
             None => Err(unapproved(NO_PULL, plan).hint(DIRECT)),
         }
     }
@@ -281,9 +288,12 @@ impl Gate<'_> {
         let newest = approved.iter().filter(|it| it.own).find_map(|it| it.pull.as_ref());
         let shares = approval::shares(&plans, plan);
         let answers = pulls.into_iter().chain([newest]).zip(shares);
-        let each = answers.map(|(pull, share)| self.rules.demands(self.desk, &share, pull));
+        let each = answers.flat_map(|(pull, share)| {
+            let demanded = |rules: &Rules| rules.demands(self.desk, &share, pull);
+            self.rules.iter().flat_map(demanded).collect::<Vec<_>>()
+        });
         let mut demands: Vec<Demand> = Vec::new();
-        for demand in each.flatten() {
+        for demand in each {
             if !demands.contains(&demand) {
                 demands.push(demand);
             }

@@ -29,6 +29,7 @@ use super::gate::Gate;
 use super::gate::LOOK_BACK;
 use super::intent::Landing;
 use super::intent::Order;
+use super::people;
 use super::people::Rules;
 use super::plan;
 use super::pulls::Finder;
@@ -49,6 +50,7 @@ use crate::publish::record::Maker;
 use crate::render::comment::FailedStep;
 use crate::render::comment::Receipt;
 use crate::render::comment::Status;
+use crate::render::visible;
 use crate::source::Repository;
 use crate::source::Revision;
 
@@ -70,7 +72,7 @@ struct Land<'a> {
 /// What an env is applied against.
 struct Ground {
     state: State,
-    rules: Rules,
+    rules: Vec<Rules>,
     ledger: Option<Arc<Ledger>>,
 }
 
@@ -156,12 +158,13 @@ impl Land<'_> {
             Err(failure) => return self.refused(&name, &check, None, &failure, output),
         };
         let plan_check = super::plan_check(&name);
-        let gate = match self.gate(&plan_check, &ground) {
+        let begun = self.nothing_forgotten(&plan_check, &ground);
+        let gate = match begun.and_then(|()| self.gate(&plan_check, &ground)) {
             Ok(gate) => gate,
             Err(failure) => return self.refused(&name, &check, None, &failure, output),
         };
         let only_plan = self.landing.before.is_some()
-            && ground.rules.ci.direct_push == DirectPush::Plan
+            && people::direct_push(&ground.rules) == DirectPush::Plan
             && gate.pulls().is_empty();
         let done = if only_plan {
             self.only_plan(env, &name, &check, &ground.state, output)
@@ -172,19 +175,59 @@ impl Land<'_> {
         done.unwrap_or_else(|failure| self.refused(&name, &check, Some(&gate), &failure, output))
     }
 
-    /// The state, the ledger, and the rules that hold: those of the commit that was applied last.
-    /// Whatever came since must not have loosened what holds for it, however it gets here.
+    /// The state, the ledger, and the rules that hold: those of the commit that was applied last,
+    /// for whatever came since must not have loosened what holds for it; and those of the commit
+    /// before this one, for what was merged and not applied yet may have tightened them.
     fn ground(&self, prepared: &Prepared) -> Result<Ground, Failure> {
         let state = self.ci.state(prepared)?;
         let ledger = state.known()?.ledger;
         let last = ledger.as_ref().and_then(|ledger| ledger.commit.as_ref());
         let last = last.filter(|it| self.repository.has(&it.0));
-        let base = self.bases.first().map(|it| &it.commit);
-        let ruled = last.or(base).unwrap_or(&self.head.commit);
-        let settings = self.ci.rules_of(self.repository, ruled, &self.head.commit)?;
+        let parent = self.repository.parents(&self.head.commit)?.into_iter().next();
+        let base = self.bases.first().map(|it| it.commit.clone()).or(parent);
+        let mut ruled: Vec<CommitId> = last.cloned().into_iter().chain(base).collect();
+        ruled.dedup();
+        if ruled.is_empty() {
+            ruled.push(self.head.commit.clone());
+        }
         let root = prepared.root();
-        let rules = Rules::at(self.repository, ruled, settings, &root, self.ci.desk)?;
+        let rules = ruled.iter().map(|commit| {
+            let settings = self.ci.rules_of(self.repository, commit, &self.head.commit)?;
+            Ok(Rules::at(self.repository, commit, settings, &root, self.ci.desk)?)
+        });
+        let rules = rules.collect::<Result<Vec<Rules>, Failure>>()?;
         Ok(Ground { state, rules, ledger })
+    }
+
+    /// A first ledger takes what came before as applied. Pull requests that were promised jobs would
+    /// lose them that way, where their own run was dropped or refused.
+    fn nothing_forgotten(&self, check: &str, ground: &Ground) -> Result<(), Failure> {
+        let Some(base) = self.bases.first().filter(|_| ground.ledger.is_none()) else {
+            return Ok(());
+        };
+        let desk = self.ci.desk;
+        let mut promised = Vec::new();
+        let mut before = None;
+        for (commit, message) in self.repository.line(&base.commit, None, LOOK_BACK)? {
+            let Some(pull) = self.finder.of_commit(&commit, &message) else { continue };
+            let approval = desk.approval(check, &pull.head_sha, Maker::Pull);
+            if approval.is_some_and(|it| it.plan.is_none_or(|plan| !plan.steps.is_empty())) {
+                promised.push(format!("#{} {}", pull.number, visible(&pull.title)));
+                before = self.repository.parents(&commit)?.into_iter().next();
+            }
+        }
+        if promised.is_empty() {
+            return Ok(());
+        }
+        let what = "there is no ledger yet, and pull requests before this one have jobs that no run of this workflow has done";
+        let adopt = |commit: &CommitId, which: &str| {
+            format!("chronon-plan state adopt --commit {commit}, if {which}; then run this again")
+        };
+        let mut failure = Failure::new(what).ends(Exit::Policy).lines(promised);
+        if let Some(before) = before {
+            failure = failure.hint(adopt(&before, "none of them ran: they are applied with this"));
+        }
+        Err(failure.hint(adopt(&base.commit, "somebody ran them all")))
     }
 
     fn request(&self, env: Option<&String>, base: Option<&Revision>) -> Request {

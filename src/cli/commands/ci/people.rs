@@ -14,6 +14,7 @@ use crate::plan::policy::Policy;
 use crate::plan::policy::Standing;
 use crate::plan::policy::Who;
 use crate::plan::settings;
+use crate::plan::settings::DirectPush;
 use crate::plan::settings::Settings;
 use crate::publish::PullRef;
 use crate::publish::objects::Permission;
@@ -89,6 +90,11 @@ impl Rules {
         let who = Who { members: &members, owners: &owners };
         policy::demands(&self.policies, plan, standing.as_ref(), who)
     }
+}
+
+/// What becomes of a push without a pull request, by the strictest of several rules.
+pub(super) fn direct_push(rules: &[Rules]) -> DirectPush {
+    rules.iter().map(|it| it.ci.direct_push).min().unwrap_or_default()
 }
 
 /// What a pull request has; none where it cannot be seen.

@@ -68,11 +68,16 @@ impl Finder<'_> {
         self.desk.ask("the pull request cannot be read", |github| github.pull(number))
     }
 
-    /// Whether a commit is what a pull request became: it says so, or it merges its branch.
+    /// Whether a commit is what a pull request became: GitHub says so. Where the commit that it
+    /// names is unknown here, one that merges the branch is. Whoever merges a branch once more by
+    /// hand brings what nobody has reviewed again.
     fn brought(&self, pull: &PullRef, commit: &CommitId) -> bool {
         let parents = || self.repository.parents(commit).unwrap_or_default();
         let merges = || parents().iter().skip(1).any(|it| it.0 == pull.head_sha);
-        pull.merge_commit_sha.as_ref() == Some(&commit.0) || merges()
+        match &pull.merge_commit_sha {
+            Some(named) if self.repository.has(named) => *named == commit.0,
+            _ => merges(),
+        }
     }
 
     fn closed(&self) -> &[PullRef] {

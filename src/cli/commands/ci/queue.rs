@@ -138,7 +138,7 @@ impl Queued<'_> {
             desk,
             finder: self.finder,
             repository: self.repository,
-            rules: &rules,
+            rules: std::slice::from_ref(&rules),
             check,
             asks: Asks::Queue,
             ledger,
