@@ -833,12 +833,27 @@ fn a_dropped_run_is_not_forgotten_where_there_is_no_ledger_yet() {
     let landed = forge.squash(8);
     let job = forge.pushed(&landed);
     failed(&job, 6, "#7");
-    failed(&job, 6, &format!("chronon-plan state adopt --commit {before}, if none of them ran"));
+    failed(&job, 6, &format!("or chronon-plan state adopt --commit {before}, if none of them ran"));
     assert_eq!(forge.stage.submitted().len(), 0);
     forge.stage.adopt(&before);
     forge.pushed(&landed).ended(0);
     let jobs = forge.stage.submitted();
     assert!(jobs.iter().any(|it| it.contains("weekly_digest")), "{jobs:?}");
+}
+
+#[test]
+fn runs_that_are_run_again_in_their_order_need_no_ledger_beforehand() {
+    let forge = Forge::bare(GitHub::start(), "");
+    planned(&forge, 7, JOIN);
+    let first = forge.squash(7);
+    planned(&forge, 8, TAGS);
+    let second = forge.squash(8);
+    failed(&forge.pushed(&second), 6, "re-run the run of the oldest of them");
+    forge.pushed(&first).ended(0);
+    forge.pushed(&second).ended(0);
+    let jobs = forge.stage.submitted();
+    assert!(jobs.iter().any(|it| it.contains("weekly_digest")), "{jobs:?}");
+    assert_eq!(jobs.len(), 2, "{jobs:?}");
 }
 
 /// A change of an online join that takes it offline too, so that only what was applied tells that

@@ -221,9 +221,13 @@ impl Land<'_> {
         }
         let what = "there is no ledger yet, and pull requests before this one have jobs that no run of this workflow has done";
         let adopt = |commit: &CommitId, which: &str| {
-            format!("chronon-plan state adopt --commit {commit}, if {which}; then run this again")
+            format!(
+                "or chronon-plan state adopt --commit {commit}, if {which}; then run this again"
+            )
         };
-        let mut failure = Failure::new(what).ends(Exit::Policy).lines(promised);
+        let mut failure = Failure::new(what).ends(Exit::Policy).lines(promised).hint(
+            "re-run the run of the oldest of them on this branch, then those after it: each applies its own",
+        );
         if let Some(before) = before {
             failure = failure.hint(adopt(&before, "none of them ran: they are applied with this"));
         }
