@@ -33,12 +33,12 @@ use super::people;
 use super::people::Rules;
 use super::plan;
 use super::pulls::Finder;
+use super::receipt;
 use super::report;
 use super::report::Outcome;
 use super::report::Report;
 use super::tell;
 use super::tell::Ending;
-use crate::apply::progress::Progress;
 use crate::model::ledger::Ledger;
 use crate::model::name::CommitId;
 use crate::plan::Options;
@@ -47,8 +47,6 @@ use crate::plan::policy::Demand;
 use crate::plan::settings::DirectPush;
 use crate::publish::objects::Conclusion;
 use crate::publish::record::Maker;
-use crate::render::comment::FailedStep;
-use crate::render::comment::Receipt;
 use crate::render::comment::Status;
 use crate::render::visible;
 use crate::source::Repository;
@@ -386,7 +384,7 @@ impl Land<'_> {
         plan: &Plan,
         receipt: &progress::Receipt,
     ) -> Outcome {
-        let told = told(receipt, &self.ci.actions.run);
+        let told = receipt::told(receipt, &self.ci.actions.run);
         let (status, conclusion, title) = match receipt.exit {
             // A part of what is needed, as somebody asked for.
             Exit::Done if receipt.needed.is_some_and(|it| it > 0) => {
@@ -473,53 +471,4 @@ impl Land<'_> {
         report::show(&made.plan, output)?;
         Ok(report::unapplied(self.ci, name, check, &made, &self.head.commit))
     }
-}
-
-/// A receipt as a comment tells it.
-fn told(receipt: &progress::Receipt, run: &str) -> Receipt {
-    let failed = receipt.failures.iter().filter_map(|event| match event {
-        Progress::Failed { step, what, tail, .. } => Some(FailedStep {
-            step: step.clone(),
-            what: what.clone(),
-            tail: tail.clone(),
-            by_hand: false,
-        }),
-        Progress::ByHand { step, what } => Some(FailedStep {
-            step: step.clone(),
-            what: what.clone(),
-            tail: Vec::new(),
-            by_hand: true,
-        }),
-        _ => None,
-    });
-    Receipt {
-        done: receipt.done,
-        failed: failed.collect(),
-        skipped: receipt.skipped,
-        left: receipt.left,
-        serial: receipt.serial,
-        again: receipt.needed,
-        took: progress::elapsed(receipt.took),
-        resume: resume(receipt, run),
-    }
-}
-
-/// What to do so that the rest is applied.
-fn resume(receipt: &progress::Receipt, run: &str) -> Vec<String> {
-    if receipt.exit == Exit::Done {
-        return Vec::new();
-    }
-    let by_hand = receipt.failures.iter().filter_map(|event| match event {
-        Progress::ByHand { step, .. } => {
-            Some(format!("once it is done by hand: comment `/chronon-plan apply --done {step}`"))
-        }
-        _ => None,
-    });
-    let again = match run {
-        "" => "run the workflow again: only the rest is done",
-        _ => {
-            "once the cause is mended, re-run the failed jobs of this run, or comment `/chronon-plan apply`: only the rest is done"
-        }
-    };
-    by_hand.chain([again.to_owned()]).collect()
 }

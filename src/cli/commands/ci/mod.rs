@@ -19,6 +19,7 @@ mod people;
 mod plan;
 mod pulls;
 mod queue;
+mod receipt;
 mod report;
 mod sides;
 mod tell;

@@ -1,0 +1,56 @@
+//! A receipt as a comment tells it, and what to do so that the rest is applied.
+
+use super::super::super::failure::Exit;
+use super::super::super::progress;
+use crate::apply::progress::Progress;
+use crate::render::comment::FailedStep;
+use crate::render::comment::Receipt;
+
+/// A receipt as a comment tells it.
+pub(super) fn told(receipt: &progress::Receipt, run: &str) -> Receipt {
+    let failed = receipt.failures.iter().filter_map(|event| match event {
+        Progress::Failed { step, what, tail, .. } => Some(FailedStep {
+            step: step.clone(),
+            what: what.clone(),
+            tail: tail.clone(),
+            by_hand: false,
+        }),
+        Progress::ByHand { step, what } => Some(FailedStep {
+            step: step.clone(),
+            what: what.clone(),
+            tail: Vec::new(),
+            by_hand: true,
+        }),
+        _ => None,
+    });
+    Receipt {
+        done: receipt.done,
+        failed: failed.collect(),
+        skipped: receipt.skipped,
+        left: receipt.left,
+        serial: receipt.serial,
+        again: receipt.needed,
+        took: progress::elapsed(receipt.took),
+        resume: resume(receipt, run),
+    }
+}
+
+/// What to do so that the rest is applied.
+fn resume(receipt: &progress::Receipt, run: &str) -> Vec<String> {
+    if receipt.exit == Exit::Done {
+        return Vec::new();
+    }
+    let by_hand = receipt.failures.iter().filter_map(|event| match event {
+        Progress::ByHand { step, .. } => {
+            Some(format!("once it is done by hand: comment `/chronon-plan apply --done {step}`"))
+        }
+        _ => None,
+    });
+    let again = match run {
+        "" => "run the workflow again: only the rest is done",
+        _ => {
+            "once the cause is mended, re-run the failed jobs of this run, or comment `/chronon-plan apply`: only the rest is done"
+        }
+    };
+    by_hand.chain([again.to_owned()]).collect()
+}
