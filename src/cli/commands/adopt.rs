@@ -54,11 +54,11 @@ pub(super) fn first_ledger(
     base: &CommitId,
     state: &State,
 ) -> Result<Ledger, Failure> {
-    let settings_of = request.settings_of.as_ref().unwrap_or(&prepared.head.commit);
     let root = prepared.root();
     let is_old = root.is_empty() || prepared.repository.holds(base, Path::new(&root))?;
     let applied = if is_old {
-        let request = Request { settings_of: Some(settings_of.clone()), ..request.clone() };
+        let settings_of = request.settings_of.as_ref().unwrap_or(&prepared.head.commit).clone();
+        let request = Request { settings_of: Some(settings_of), ..request.clone() };
         of(request, &base.0, state)?.applied
     } else {
         BTreeMap::new()

@@ -255,25 +255,28 @@ pub(super) fn check_digest(
     state: &State,
 ) -> Result<(), Failure> {
     let Some((digest, known)) = approved.filter(|it| it.0 != plan.digest) else { return Ok(()) };
-    let kept = || {
-        let bytes = crate::state::head::kept_plan(&state.objects, &digest).ok()??;
-        serde_json::from_slice::<Plan>(&bytes).ok()
-    };
-    let before = known.or_else(kept);
+    let before = known.or_else(|| kept_plan(&digest, state));
     if before.as_ref().is_some_and(|before| plan::is_rest(before, plan)) {
         return Ok(());
     }
-    let mut failure = Failure::new(format!("the plan is {}, not {digest}", plan.digest))
-        .ends(Exit::PlanDiffers)
+    let failure = Failure::new(format!("the plan is {}, not {digest}", plan.digest))
         .hint("chronon-plan plan, to see it; then approve its digest");
-    if let Some(before) = before {
-        let mut lines = plan::difference(&before, plan);
-        let more = lines.len().saturating_sub(SHOWN);
-        lines.truncate(SHOWN);
-        failure = failure.lines(lines);
-        if more > 0 {
-            failure = failure.lines([format!("and {more} more")]);
-        }
-    }
-    Err(failure)
+    Err(differs(failure, before.as_ref(), plan))
+}
+
+/// A plan that an apply began, kept by its digest.
+pub(super) fn kept_plan(digest: &str, state: &State) -> Option<Plan> {
+    let bytes = crate::state::head::kept_plan(&state.objects, digest).ok()??;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// A failure because a plan is not the one that was approved, with what differs where that one is
+/// known.
+pub(super) fn differs(failure: Failure, before: Option<&Plan>, now: &Plan) -> Failure {
+    let failure = failure.ends(Exit::PlanDiffers);
+    let Some(before) = before else { return failure };
+    let mut lines = plan::difference(before, now);
+    let more = lines.len().saturating_sub(SHOWN);
+    lines.truncate(SHOWN);
+    failure.lines(lines).lines((more > 0).then(|| format!("and {more} more")))
 }

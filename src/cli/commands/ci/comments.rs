@@ -43,7 +43,17 @@ pub(super) struct Said {
     pub(super) broken: bool,
 }
 
-impl Say<'_> {
+impl<'a> Say<'a> {
+    /// What is said where nothing more is known than this.
+    pub(super) fn of(
+        env: &'a str,
+        status: Status<'a>,
+        plan: Option<&'a Plan>,
+        head: &'a str,
+    ) -> Self {
+        Self { env, status, plan, head, demands: &[], overlaps: &[], notes: &[] }
+    }
+
     /// Whether there is nothing that is worth a comment of its own.
     fn is_idle(&self) -> bool {
         let plan = self.plan.is_some_and(|plan| {
@@ -81,7 +91,7 @@ impl Say<'_> {
     /// What is said where the text cannot be made.
     fn sorry<'b>(&'b self, trouble: &'b Trouble) -> Say<'b> {
         let status = Status::Failed(trouble);
-        Say { status, plan: None, demands: &[], overlaps: &[], notes: &[], ..*self }
+        Say::of(self.env, status, None, self.head)
     }
 }
 
@@ -178,15 +188,7 @@ mod tests {
         assert_eq!(guarded(|| "text".to_owned()).as_deref(), Some("text"));
         assert_eq!(guarded(|| panic!("made to fail")), None);
         let trouble = apology();
-        let say = Say {
-            env: "prod",
-            status: Status::Planned,
-            plan: None,
-            head: "",
-            demands: &[],
-            overlaps: &[],
-            notes: &[],
-        };
+        let say = Say::of("prod", Status::Planned, None, "");
         let text = comment::render(&say.sorry(&trouble).with("", "", &[]), comment::BUDGET).text;
         assert!(text.contains("could not be written"), "{text}");
     }

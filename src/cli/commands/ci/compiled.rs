@@ -30,13 +30,8 @@ pub(super) fn check(args: &CiArgs, output: &mut Output) -> Result<Exit, Failure>
     };
     let head = repository.revision("HEAD")?;
     let settings = workspace::read_settings(&repository, &request, &head.commit)?;
-    let envs = super::envs_named(args, &settings, &super::Order::default());
-    let envs: Vec<Option<String>> = match envs.is_empty() {
-        true => vec![None],
-        false => envs.into_iter().map(Some).collect(),
-    };
     let mut stale = Vec::new();
-    for env in envs {
+    for env in super::envs(args, &settings, &super::Order::default()) {
         let prepared = Prepared::of(&Request { env, ..request.clone() })?;
         let root = prepared.root();
         stale.extend(repository.uncommitted(&head.commit, &root, None)?);

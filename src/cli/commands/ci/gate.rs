@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::super::super::failure::Exit;
 use super::super::super::failure::Failure;
 use super::super::super::state::State;
+use super::super::checks;
 use super::desk::Approval;
 use super::desk::Desk;
 use super::people;
@@ -31,13 +32,9 @@ use crate::plan::settings::DirectPush;
 use crate::publish::PullRef;
 use crate::publish::record::Maker;
 use crate::source::Repository;
-use crate::state::head;
 
 /// How many commits are gone back to find who approved what.
 pub(super) const LOOK_BACK: usize = 30;
-
-/// How many lines are shown of what differs between two plans.
-const SHOWN: usize = 50;
 
 const NO_PULL: &str = "what is to be applied came with no pull request, so nobody has approved it";
 const DIRECT: &str =
@@ -226,10 +223,7 @@ impl Gate<'_> {
     fn is_rest(&self, plan: &Plan, state: &State) -> bool {
         let approved = self.approved.borrow();
         let digests = approved.iter().filter_map(|it| Some(&it.approval.as_ref()?.digest));
-        let kept = |digest: &String| {
-            let bytes = head::kept_plan(&state.objects, digest).ok()??;
-            serde_json::from_slice::<Plan>(&bytes).ok()
-        };
+        let kept = |digest: &String| checks::kept_plan(digest, state);
         digests.filter_map(kept).any(|before| plan::is_rest(&before, plan))
     }
 
@@ -263,20 +257,8 @@ impl Gate<'_> {
         let newest = approved.iter().find_map(|it| it.approval.as_ref());
         let (digest, before) =
             newest.map_or(("", None), |it| (it.digest.as_str(), it.plan.as_ref()));
-        let mut failure =
-            Failure::new(format!("the plan is {}, not {digest}, which was approved", plan.digest))
-                .ends(Exit::PlanDiffers)
-                .hint(again(plan));
-        if let Some(before) = before {
-            let mut lines = plan::difference(before, plan);
-            let more = lines.len().saturating_sub(SHOWN);
-            lines.truncate(SHOWN);
-            failure = failure.lines(lines);
-            if more > 0 {
-                failure = failure.lines([format!("and {more} more")]);
-            }
-        }
-        failure
+        let what = format!("the plan is {}, not {digest}, which was approved", plan.digest);
+        checks::differs(Failure::new(what).hint(again(plan)), before, plan)
     }
 
     /// What policies demand: of each pull request for its own share of the plan, and of the newest

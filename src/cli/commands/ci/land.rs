@@ -89,7 +89,7 @@ impl Ci<'_> {
         let bases = bases(&repository, landing, &head.commit)?;
         let before = bases.first().map_or(&head.commit, |base| &base.commit);
         let settings = self.rules_of(&repository, &head.commit, before)?;
-        let finder = plan::finder(self, &repository, &landing.branch);
+        let finder = Finder::of(self.desk, &repository, &landing.branch);
         let envs = self.envs(&settings, order);
         let repository = &repository;
         let land = Land { ci: self, order, landing, repository, finder: &finder, head, bases };
@@ -145,6 +145,11 @@ fn bases(
     Ok(bases)
 }
 
+/// The commit that was applied last.
+fn last_of(ledger: Option<&Arc<Ledger>>) -> Option<&CommitId> {
+    ledger?.commit.as_ref()
+}
+
 impl Land<'_> {
     fn env(&self, env: Option<&String>, output: &mut Output) -> Outcome {
         let prepared = Prepared::of(&self.request(env, self.bases.first()));
@@ -179,8 +184,7 @@ impl Land<'_> {
     fn ground(&self, prepared: &Prepared) -> Result<Ground, Failure> {
         let state = self.ci.state(prepared)?;
         let ledger = state.known()?.ledger;
-        let last = ledger.as_ref().and_then(|ledger| ledger.commit.as_ref());
-        let last = last.filter(|it| self.repository.has(&it.0));
+        let last = last_of(ledger.as_ref()).filter(|it| self.repository.has(&it.0));
         let parent = self.repository.parents(&self.head.commit)?.into_iter().next();
         let base = self.bases.first().map(|it| it.commit.clone()).or(parent);
         let mut ruled: Vec<CommitId> = last.cloned().into_iter().chain(base).collect();
@@ -244,8 +248,7 @@ impl Land<'_> {
     /// commit that was applied last, and at least the newest commit.
     fn gate<'g>(&'g self, check: &'g str, ground: &'g Ground) -> Result<Gate<'g>, Failure> {
         let line = self.repository.line(&self.head.commit, None, LOOK_BACK)?;
-        let last = ground.ledger.as_ref().and_then(|ledger| ledger.commit.as_ref());
-        let since = last.or(self.bases.first().map(|it| &it.commit));
+        let since = last_of(ground.ledger.as_ref()).or(self.bases.first().map(|it| &it.commit));
         let fresh = match since {
             Some(since) => self.repository.line(&self.head.commit, Some(since), LOOK_BACK)?.len(),
             None => 0,
@@ -415,8 +418,7 @@ impl Land<'_> {
         plan: Option<&'s Plan>,
         demands: &'s [Demand],
     ) -> Say<'s> {
-        let head = self.head.commit.0.as_str();
-        Say { env, status, plan, head, demands, overlaps: &[], notes: &[] }
+        Say { demands, ..Say::of(env, status, plan, &self.head.commit.0) }
     }
 
     fn refused(

@@ -208,13 +208,17 @@ impl Ci<'_> {
         })
     }
 
-    /// The envs to look after; one without a name where nobody names any.
     fn envs(&self, settings: &Settings, order: &Order) -> Vec<Option<String>> {
-        let names = envs_named(self.args, settings, order);
-        match names.is_empty() {
-            true => vec![None],
-            false => names.into_iter().map(Some).collect(),
-        }
+        envs(self.args, settings, order)
+    }
+}
+
+/// The envs to look after; one without a name where nobody names any.
+fn envs(args: &CiArgs, settings: &Settings, order: &Order) -> Vec<Option<String>> {
+    let names = envs_named(args, settings, order);
+    match names.is_empty() {
+        true => vec![None],
+        false => names.into_iter().map(Some).collect(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Planning a pull request, and saying on it what was found.
 
 use std::cell::OnceCell;
-use std::cell::RefCell;
 
 use super::super::super::failure::Exit;
 use super::super::super::failure::Failure;
@@ -22,7 +21,6 @@ use super::intent::Wanted;
 use super::overlap;
 use super::people::Rules;
 use super::pulls;
-use super::pulls::Finder;
 use super::report;
 use super::report::Outcome;
 use super::report::Report;
@@ -161,15 +159,7 @@ impl Ci<'_> {
         let settings = self.settings(&repository, &head.commit)?;
         for env in self.envs(&settings, &Order::default()) {
             let env = super::name_of(None, env.as_ref());
-            let say = Say {
-                env: &env,
-                status: Status::Closed,
-                plan: None,
-                head: &pull.head_sha,
-                demands: &[],
-                overlaps: &[],
-                notes: &[],
-            };
+            let say = Say::of(&env, Status::Closed, None, &pull.head_sha);
             comments::say(self.desk, pull.number, &say);
         }
         Report::default().write(self)
@@ -259,15 +249,8 @@ impl Job<'_> {
         let Found { planned, demands, overlaps, notes } = &found;
         let plan = &planned.plan;
         notes.iter().for_each(|note| output.tell(format!("note: {note}")));
-        let say = Say {
-            env,
-            status: Status::Planned,
-            plan: Some(plan),
-            head: &self.pull.head_sha,
-            demands,
-            overlaps,
-            notes,
-        };
+        let say = Say::of(env, Status::Planned, Some(plan), &self.pull.head_sha);
+        let say = Say { demands, overlaps, notes, ..say };
         let whole = self.order.targets.is_empty();
         let said = match whole {
             true => comments::say(desk, self.pull.number, &say),
@@ -306,15 +289,7 @@ impl Job<'_> {
     ) -> Outcome {
         output.tell(failure);
         let trouble = report::trouble_of(failure);
-        let say = Say {
-            env,
-            status: Status::Failed(&trouble),
-            plan: None,
-            head: &self.pull.head_sha,
-            demands: &[],
-            overlaps: &[],
-            notes: &[],
-        };
+        let say = Say::of(env, Status::Failed(&trouble), None, &self.pull.head_sha);
         let said = comments::say(self.ci.desk, self.pull.number, &say);
         let ending = Ending {
             conclusion: Conclusion::Failure,
@@ -365,14 +340,4 @@ pub(super) fn title(plan: &Plan, missing: Option<&Failure>) -> String {
         }
         None => sentence.to_owned(),
     }
-}
-
-/// Finds pull requests of a branch.
-pub(super) fn finder<'a>(
-    ci: &'a Ci<'a>,
-    repository: &'a Repository,
-    branch: &'a str,
-) -> Finder<'a> {
-    let (closed, found) = (OnceCell::new(), RefCell::default());
-    Finder { desk: ci.desk, repository, branch, closed, found }
 }

@@ -21,15 +21,20 @@ const CLOSED: usize = 100;
 
 /// Finds the pull requests that commits of a branch came with.
 pub(super) struct Finder<'a> {
-    pub(super) desk: &'a Desk<'a>,
-    pub(super) repository: &'a Repository,
-    pub(super) branch: &'a str,
-    pub(super) closed: OnceCell<Vec<PullRef>>,
+    desk: &'a Desk<'a>,
+    repository: &'a Repository,
+    branch: &'a str,
+    closed: OnceCell<Vec<PullRef>>,
     /// What was found of commits: every env asks for the same.
-    pub(super) found: RefCell<BTreeMap<CommitId, Option<PullRef>>>,
+    found: RefCell<BTreeMap<CommitId, Option<PullRef>>>,
 }
 
-impl Finder<'_> {
+impl<'a> Finder<'a> {
+    /// One for a branch.
+    pub(super) fn of(desk: &'a Desk<'a>, repository: &'a Repository, branch: &'a str) -> Self {
+        Self { desk, repository, branch, closed: OnceCell::new(), found: RefCell::default() }
+    }
+
     /// The pull request that a commit of the branch came with, by what GitHub says of the commit,
     /// by what the commit says itself, and by what closed pull requests say. None of the three is
     /// sure to know.

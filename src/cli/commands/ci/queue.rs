@@ -60,7 +60,7 @@ impl Ci<'_> {
         let rules = self.rules_of(&repository, &base.commit, &head.commit)?;
         let settings = self.settings(&repository, &head.commit);
         let envs = self.envs(settings.as_ref().unwrap_or(&rules), &Order::default());
-        let finder = plan::finder(self, &repository, branch);
+        let finder = Finder::of(self.desk, &repository, branch);
         let pulls = pulls(&finder, &repository, group, &head.commit, &base.commit)?;
         let (repository, finder) = (&repository, &finder);
         let queued = Queued { ci: self, repository, finder, head, base, pulls, rules };
@@ -163,15 +163,7 @@ impl Queued<'_> {
         let plan = made.as_ref().map(|it| &it.plan);
         let trouble = failure.map(report::trouble_of);
         let status = trouble.as_ref().map_or(Status::Queued, Status::Refused);
-        let say = Say {
-            env,
-            status,
-            plan,
-            head: &self.head.commit.0,
-            demands: &[],
-            overlaps: &[],
-            notes: &[],
-        };
+        let say = Say::of(env, status, plan, &self.head.commit.0);
         let mut comment = None;
         if let Some(failure) = failure {
             output.tell(failure);

@@ -243,15 +243,8 @@ impl Ci<'_> {
 
 /// What is said of a plan that is reported and no more.
 fn reported<'a>(env: &'a str, made: &'a Planned, head: &'a CommitId) -> Say<'a> {
-    Say {
-        env,
-        status: Status::Planned,
-        plan: Some(&made.plan),
-        head: &head.0,
-        demands: &[],
-        overlaps: &[],
-        notes: &made.notes,
-    }
+    let say = Say::of(env, Status::Planned, Some(&made.plan), &head.0);
+    Say { notes: &made.notes, ..say }
 }
 
 fn page_of(ci: &Ci<'_>, env: &str, made: Planned, head: &CommitId) -> Outcome {
