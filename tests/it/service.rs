@@ -38,9 +38,9 @@ fn ask_with(server: &Gcs, call: &str, headers: &str, body: &[u8]) -> Answer {
     let length = body.len();
     let head = format!("{call} HTTP/1.1\r\n{headers}content-length: {length}\r\n\r\n");
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    // A reset is one of the answers, and may be here before all was said.
+    drop(stream.shutdown(std::net::Shutdown::Write));
     let mut bytes = Vec::new();
-    // A reset is one of the answers.
     drop(stream.read_to_end(&mut bytes));
     let end = bytes.windows(4).position(|it| it == b"\r\n\r\n").unwrap_or(bytes.len());
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
