@@ -18,6 +18,8 @@ pub mod impact;
 
 pub mod plan;
 
+pub mod schedule;
+
 pub mod render;
 
 pub mod state;

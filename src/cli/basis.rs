@@ -11,6 +11,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::schedules::Published;
+use super::schedules::Sides;
 use super::workspace::Judged;
 use super::workspace::Workspace;
 use crate::diff;
@@ -33,6 +35,7 @@ use crate::plan::Lineages;
 use crate::plan::Options;
 use crate::plan::OwnPrints;
 use crate::plan::contract::Plan;
+use crate::schedule::Built;
 use crate::source;
 use crate::source::Content;
 use crate::source::Wanted;
@@ -47,6 +50,8 @@ pub(super) struct Basis<'a> {
     earlier: BTreeMap<(Address, BlobId), Earlier>,
     ledger: Option<Arc<Ledger>>,
     location: String,
+    sides: Option<Sides>,
+    published: Published,
     /// How many files that were applied are not in this clone.
     pub(super) missing: usize,
 }
@@ -68,8 +73,14 @@ impl<'a> Basis<'a> {
             earlier: BTreeMap::new(),
             ledger,
             location,
+            sides: None,
+            published: Published::AsBase,
             missing: 0,
         };
+        // What leaves steps out leaves schedules alone: they would run what was not applied.
+        if options.targets.is_empty() {
+            basis.sides = Sides::of(workspace, &basis.lineages)?;
+        }
         basis.evaluated = plan::evaluated(&basis.inputs(Day::EPOCH));
         if let Some(ledger) = basis.ledger.clone() {
             basis.print()?;
@@ -117,9 +128,22 @@ impl<'a> Basis<'a> {
         Ok(())
     }
 
+    /// To plan with, knowing what is published.
+    #[must_use]
+    pub(super) fn over(self, published: Published) -> Self {
+        Self { published, ..self }
+    }
+
+    /// The schedules of head, where its settings publish any.
+    pub(super) fn schedules(&self) -> Option<&Built> {
+        self.sides.as_ref().map(|it| &it.head)
+    }
+
     /// Makes the plan.
     pub(super) fn plan(&self, as_of: Day) -> Result<Plan, Failure> {
-        Ok(plan::build(&self.inputs(as_of))?)
+        let plan = plan::build(&self.inputs(as_of))?;
+        let schedules = self.sides.as_ref().map(|it| it.change(&self.published));
+        Ok(plan::schedules::with(plan, schedules))
     }
 
     /// What a plan is made of.

@@ -6,6 +6,8 @@ mod commands;
 pub mod failure;
 mod output;
 mod progress;
+mod publishing;
+mod schedules;
 mod signals;
 mod state;
 mod tasks;
@@ -44,6 +46,8 @@ fn dispatch(command: &Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Apply(args) => commands::apply::run(args, output),
         Command::State(args) => commands::state::run(args, output),
         Command::Lock(args) => commands::lock::run(args, output),
+        Command::Airflow(args) => commands::airflow::run(args, output),
+        Command::History(args) => commands::history::run(args, output),
         Command::Diff(args) => commands::diff::run(args, output),
         Command::Show(args) => commands::show::run(args, output),
         Command::Graph(args) => commands::graph::run(args, output),

@@ -28,6 +28,7 @@ use crate::plan::StaleCopy;
 use crate::plan::settings;
 use crate::plan::settings::EnvSettings;
 use crate::plan::settings::Settings;
+use crate::plan::settings::Team;
 use crate::render::visible;
 use crate::source;
 use crate::source::Cache;
@@ -66,7 +67,10 @@ pub(super) struct Workspace {
     pub(super) repository: Repository,
     pub(super) env: String,
     pub(super) settings: EnvSettings,
+    /// What is set of teams, at head.
+    pub(super) teams: BTreeMap<String, Team>,
     pub(super) pair: Pair,
+    request: Request,
     /// What people should know before they read the answer.
     pub(super) notes: Vec<String>,
 }
@@ -84,6 +88,7 @@ pub(super) struct Prepared {
     pub(super) head: Revision,
     pub(super) env: String,
     pub(super) settings: EnvSettings,
+    pub(super) teams: BTreeMap<String, Team>,
     root: String,
     request: Request,
 }
@@ -95,13 +100,14 @@ impl Prepared {
         let head = repository.revision(request.head.as_deref().unwrap_or("HEAD"))?;
         let of = request.settings_of.as_ref().unwrap_or(&head.commit);
         let all = read_settings(&repository, request, of)?;
+        let teams = all.teams.clone();
         let (env, settings) = choose_env(request, all)?;
         let root = match request.root.as_ref().or(settings.root.as_ref()) {
             Some(root) => plain_root(root, repository.top())?,
             None => find_root(&repository, &head, request)?,
         };
         let env = env.unwrap_or_else(|| usual_env(&root).to_owned());
-        Ok(Self { repository, head, env, settings, root, request: request.clone() })
+        Ok(Self { repository, head, env, settings, teams, root, request: request.clone() })
     }
 
     /// The folder that lies beside the compiled files: the top of the work tree, or the repository
@@ -128,7 +134,7 @@ impl Prepared {
 
     /// Reads both catalogs.
     pub(super) fn read(self, base: &Revision) -> Result<Workspace, Failure> {
-        let Self { repository, head, env, settings, root, request } = self;
+        let Self { repository, head, env, settings, teams, root, request } = self;
         let cache = match request.cached {
             true => Cache::in_folder(&repository.cache_dir()),
             false => Cache::off(),
@@ -143,7 +149,9 @@ impl Prepared {
             }
             pair.leave_out_malformed();
         }
-        let mut workspace = Workspace { repository, env, settings, pair, notes: Vec::new() };
+        let notes = Vec::new();
+        let mut workspace = Workspace { repository, env, settings, teams, pair, request, notes };
+        let request = workspace.request.clone();
         workspace.note_missing_root();
         workspace.note_uncommitted(&request)?;
         workspace.note_merge_base(&request)?;
@@ -170,6 +178,16 @@ impl Workspace {
         let prepared = Prepared::of(request)?;
         let base = prepared.base()?;
         prepared.read(&base)
+    }
+
+    /// The settings of base: of the env, where they have it, and of teams.
+    pub(super) fn settings_of_base(
+        &self,
+    ) -> Result<(EnvSettings, BTreeMap<String, Team>), Failure> {
+        let all = read_settings(&self.repository, &self.request, &self.pair.base.commit)?;
+        let teams = all.teams.clone();
+        let env = all.envs.get(&self.env).cloned().unwrap_or_default();
+        Ok((env, teams))
     }
 
     fn note_uncommitted(&mut self, request: &Request) -> Result<(), Failure> {

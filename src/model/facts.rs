@@ -13,10 +13,15 @@ use serde::Serialize;
 
 use super::day::Day;
 use super::name::ConfigType;
+use super::partitions;
+use super::partitions::Cut;
+use super::partitions::Declared;
+use super::partitions::Ready;
 use super::shape::Dependency;
 use super::shape::Doc;
 use super::shape::JoinSource;
 use super::shape::Meta;
+use super::shape::Query;
 use super::shape::Source;
 use super::shape::Window;
 use super::shape::day;
@@ -58,6 +63,8 @@ pub struct Read {
     /// The embedded Join that reads it, as an index into [`Facts::parents`]; where that Join is
     /// a config of its own, this read is its business.
     pub inside: Option<u32>,
+    /// When it is there, where the config says more than nothing.
+    pub ready: Option<Box<Ready>>,
 }
 
 /// What an embedded GroupBy is to the Join that embeds it.
@@ -101,6 +108,16 @@ pub struct Facts {
     pub online: bool,
     /// The offline schedule, wherever the dialect keeps it.
     pub offline_schedule: Option<String>,
+    /// When an online config is uploaded, where it says so (dialect ZIP).
+    pub online_schedule: Option<String>,
+    /// How its output is cut, where it says so.
+    pub cut: Option<Box<Cut>>,
+    /// How the tables that it reads are cut where nothing else says so.
+    pub usual_cut: Option<Box<Cut>>,
+    /// How many days behind its own day it reads (dialect OSS).
+    pub lag: i64,
+    /// Partitions that it declares by hand to wait for, of tables that are none of its reads.
+    pub declared: Vec<Declared>,
     /// Whether accuracy is TEMPORAL, inferred where absent (reference §1.4).
     pub temporal: bool,
     /// Whether a topic feeds it, through the left of a join it is chained on.
@@ -244,7 +261,34 @@ impl Collector {
         if kind == ConfigType::StagingQuery {
             self.staging_query(doc);
         }
+        if let Some(meta) = &doc.meta_data {
+            self.declared(meta);
+        }
         self.facts
+    }
+
+    /// What is waited for by hand; what is read anyway is not said twice.
+    fn declared(&mut self, meta: &Meta<'_>) {
+        let custom = meta.custom_json.as_ref().map_or("", |json| &json.0);
+        let custom: partitions::Custom = serde_json::from_str(custom).unwrap_or_default();
+        self.facts.lag = custom.lag.as_ref().and_then(serde_json::Value::as_i64).unwrap_or(0);
+        let specs = custom.airflow_dependencies.into_iter().flatten();
+        let own = meta.dependencies.as_deref().unwrap_or_default().iter();
+        let own = own
+            .map(|it| serde_json::from_str(&it.0).unwrap_or_else(|_| partitions::Spec::of(&it.0)));
+        for partitions::Spec { spec, start, end } in specs.chain(own) {
+            let Some(declared) = partitions::declared(&spec, start, end) else { continue };
+            let read = |it: &&mut Read| it.table.eq_ignore_ascii_case(&declared.table);
+            let mut known = self.facts.reads.iter_mut().filter(read).peekable();
+            if known.peek().is_none() && !self.facts.declared.contains(&declared) {
+                self.facts.declared.push(declared);
+                continue;
+            }
+            for read in known {
+                let ready = read.ready.take().map_or_else(Ready::default, |it| *it);
+                read.ready = telling(ready.or(&declared.ready, read.role == Role::Dependency));
+            }
+        }
     }
 
     fn meta(&mut self, kind: ConfigType, meta: &Meta<'_>) {
@@ -263,6 +307,12 @@ impl Collector {
         if let Some(info) = info {
             let table = info.output_table_info.as_ref();
             self.facts.output_table = table.and_then(|table| text(&table.table));
+            self.facts.online_schedule = text(&info.online_schedule);
+            self.facts.cut = table.map(Cut::of_table).and_then(telling);
+            let common = info.conf.as_ref().and_then(|conf| conf.common.as_ref());
+            let usual =
+                common.map(|it| Cut::usual(text(&it.partition_column), text(&it.partition_format)));
+            self.facts.usual_cut = usual.and_then(telling);
             self.dependencies(info.table_dependencies.as_deref());
         }
         if kind == ConfigType::StagingQuery {
@@ -294,12 +344,18 @@ impl Collector {
             self.embedded(PartRole::External, offline, None);
         }
         for bootstrap in doc.bootstrap_parts.as_deref().unwrap_or_default() {
-            let start = bootstrap.query.as_ref().and_then(|query| day(&query.start_partition));
-            self.read(Role::Bootstrap, text(&bootstrap.table).as_deref(), start);
+            self.queried(
+                Role::Bootstrap,
+                text(&bootstrap.table).as_deref(),
+                bootstrap.query.as_ref(),
+            );
         }
         if let Some(filter) = &doc.key_filter {
-            let start = filter.query.as_ref().and_then(|query| day(&query.start_partition));
-            self.read(Role::KeyFilter, text(&filter.snapshot_table).as_deref(), start);
+            self.queried(
+                Role::KeyFilter,
+                text(&filter.snapshot_table).as_deref(),
+                filter.query.as_ref(),
+            );
         }
         for model in doc.models.as_deref().unwrap_or_default() {
             let name = model.meta_data.as_ref().and_then(|meta| text(&meta.name));
@@ -312,16 +368,16 @@ impl Collector {
     }
 
     fn source(&mut self, role: Role, source: &Source<'_>) {
-        let start = source.query().and_then(|query| day(&query.start_partition));
+        let query = source.query();
         if let Some(events) = &source.events {
-            self.read(role, text(&events.table).as_deref(), start);
+            self.queried(role, text(&events.table).as_deref(), query);
         }
         if let Some(entities) = &source.entities {
-            self.read(role, text(&entities.snapshot_table).as_deref(), start);
-            self.read(role, text(&entities.mutation_table).as_deref(), start);
+            self.queried(role, text(&entities.snapshot_table).as_deref(), query);
+            self.queried(role, text(&entities.mutation_table).as_deref(), query);
         }
         if let Some(joined) = &source.join_source {
-            self.chained(role, joined, start);
+            self.chained(role, joined);
         }
         if let Some(transforms) = &source.model_transforms {
             self.body(transforms);
@@ -329,8 +385,10 @@ impl Collector {
     }
 
     /// A source that is a Join: what it reads is the Join's business where that is a config.
-    fn chained(&mut self, role: Role, source: &JoinSource<'_>, start: Option<Day>) {
+    fn chained(&mut self, role: Role, source: &JoinSource<'_>) {
         let Some(join) = &source.join else { return };
+        let start = source.query.as_ref().and_then(|query| day(&query.start_partition));
+        let ready = source.query.as_ref().map(Ready::of_query).and_then(telling);
         let outer = self.inside;
         if outer.is_none()
             && let Some(name) = join.name()
@@ -344,6 +402,7 @@ impl Collector {
                 start_offset: 0,
                 part: self.part,
                 inside: self.inside,
+                ready,
             });
         }
         self.body(join);
@@ -379,7 +438,19 @@ impl Collector {
             let offset = dependency.start_offset.as_ref().map_or(0, Window::days);
             if let (Some(read), true) = (self.facts.reads.last_mut(), table.is_some()) {
                 read.start_offset = offset;
+                read.ready = telling(Ready::of_dependency(dependency));
             }
+        }
+    }
+
+    /// A table that a query reads.
+    fn queried(&mut self, role: Role, table: Option<&str>, query: Option<&Query<'_>>) {
+        let known = self.facts.reads.len();
+        self.read(role, table, query.and_then(|query| day(&query.start_partition)));
+        let mut ready = query.map(Ready::of_query).unwrap_or_default();
+        ready.below.extend(table.map(partitions::below).unwrap_or_default());
+        if let Some(read) = self.facts.reads.get_mut(known) {
+            read.ready = telling(ready);
         }
     }
 
@@ -394,8 +465,14 @@ impl Collector {
             start_offset: 0,
             part: self.part,
             inside: self.inside,
+            ready: None,
         });
     }
+}
+
+/// What says anything at all.
+fn telling<T: Default + PartialEq>(value: T) -> Option<Box<T>> {
+    (value != T::default()).then(|| Box::new(value))
 }
 
 /// Whether OSS `customJson` switches the consistency check on (reference §1.5).

@@ -93,6 +93,23 @@ pub struct Parent {
     pub digest: String,
 }
 
+/// The schedules as they were published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The digest of the manifest, a copy of which is kept beside the ledger.
+    pub digest: String,
+    /// Where they are.
+    pub location: String,
+    /// The commit whose files the tasks run.
+    pub commit: CommitId,
+    /// The run that published them.
+    pub run: String,
+    /// When, in UTC, as RFC 3339.
+    pub at: String,
+    /// A fingerprint of each DAG.
+    pub dags: BTreeMap<String, String>,
+}
+
 /// What has been applied to an env.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
@@ -106,6 +123,8 @@ pub struct Ledger {
     pub commit: Option<CommitId>,
     /// Runs whose journals have nothing to add to this ledger any more.
     pub superseded: Vec<String>,
+    /// The schedules, once any were published.
+    pub schedules: Option<Published>,
     /// Every resource that was ever applied and not forgotten.
     pub applied: BTreeMap<(Address, Resource), Applied>,
 }

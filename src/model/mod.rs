@@ -11,6 +11,7 @@ pub mod facts;
 pub mod ledger;
 pub mod lineage;
 pub mod name;
+pub mod partitions;
 pub mod path;
 pub mod resource;
 pub mod schema;

@@ -116,6 +116,7 @@ pub(super) struct Meta<'a> {
 pub(super) struct Execution<'a> {
     #[serde(borrow)]
     pub(super) offline_schedule: Text<'a>,
+    pub(super) online_schedule: Text<'a>,
     pub(super) historical_backfill: Flag,
     pub(super) output_table_info: Option<TableInfo<'a>>,
     pub(super) table_dependencies: Option<Vec<Dependency<'a>>>,
@@ -134,13 +135,22 @@ pub(super) struct Conf<'a> {
 pub(super) struct Common<'a> {
     #[serde(borrow)]
     pub(super) modular_execution: Text<'a>,
+    #[serde(rename = "spark.chronon.partition.column")]
+    pub(super) partition_column: Text<'a>,
+    #[serde(rename = "spark.chronon.partition.format")]
+    pub(super) partition_format: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct TableInfo<'a> {
     #[serde(borrow)]
     pub(super) table: Text<'a>,
+    pub(super) partition_column: Text<'a>,
+    pub(super) partition_format: Text<'a>,
+    pub(super) partition_interval: Option<Window>,
+    pub(super) partition_offset: Option<Window>,
+    pub(super) time_partitioned: Flag,
 }
 
 #[derive(Default, Deserialize)]
@@ -149,7 +159,9 @@ pub(super) struct Dependency<'a> {
     #[serde(borrow)]
     pub(super) table_info: Option<TableInfo<'a>>,
     pub(super) start_offset: Option<Window>,
+    pub(super) end_offset: Option<Window>,
     pub(super) start_cut_off: Text<'a>,
+    pub(super) end_cut_off: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -167,6 +179,16 @@ impl Window {
             2 => self.length.div_euclid(1440) + i64::from(self.length.rem_euclid(1440) > 0),
             _ => self.length,
         }
+    }
+
+    /// In minutes.
+    pub(super) fn minutes(&self) -> i64 {
+        let each = match self.time_unit {
+            0 => 60,
+            2 => 1,
+            _ => 1440,
+        };
+        self.length.saturating_mul(each)
     }
 }
 
@@ -213,6 +235,13 @@ pub(super) struct Query<'a> {
     #[serde(borrow)]
     pub(super) start_partition: Text<'a>,
     pub(super) end_partition: Text<'a>,
+    pub(super) partition_column: Text<'a>,
+    pub(super) partition_format: Text<'a>,
+    pub(super) partition_interval: Option<Window>,
+    pub(super) partition_offset: Option<Window>,
+    pub(super) partition_lag: Option<Window>,
+    pub(super) sub_partitions_to_wait_for: Option<Vec<Str<'a>>>,
+    pub(super) time_partitioned: Flag,
 }
 
 #[derive(Default, Deserialize)]

@@ -155,6 +155,81 @@ impl Call<'_> {
     }
 }
 
+/// Days that no job has: they stand for days that only a scheduler knows.
+const SOME_DAYS: (&str, &str) = ("1902-03-04", "1905-06-07");
+
+/// Over which days a job runs whose days a scheduler fills in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// From a first to a last one.
+    Bounded,
+    /// Up to a last one; the job fills what is missing before it.
+    UpTo,
+}
+
+/// The command of a job that a scheduler runs, with `{ds}`, `{start_ds}` and `{end_ds}` where days
+/// belong; none where there is none.
+pub fn scheduled(
+    dialect: Dialect,
+    settings: &EnvSettings,
+    config: &Config,
+    mode: &'static Mode,
+    span: Span,
+) -> Option<Vec<String>> {
+    let (first, last) = (SOME_DAYS.0.parse().ok()?, SOME_DAYS.1.parse().ok()?);
+    let start = Some(first).filter(|_| span == Span::Bounded);
+    let range = Range { start, end: last, days: None };
+    let call = Call {
+        dialect,
+        settings,
+        mode,
+        config,
+        newest: last,
+        range: Some(&range).filter(|_| mode.dates == Dates::Range),
+        rewrite: None,
+        // What is deployed again is what ran before.
+        savepoint: Savepoint::Latest,
+        earlier: false,
+    };
+    let end = if mode.dates == Dates::Range { "{end_ds}" } else { "{ds}" };
+    Some(templated(&config.path, &call.argv()?, (SOME_DAYS.0, "{start_ds}"), (SOME_DAYS.1, end)))
+}
+
+/// A command with placeholders for its days. The path of the config is left alone, whatever it is
+/// called.
+pub fn templated(
+    path: &str,
+    argv: &[String],
+    first: (&str, &str),
+    last: (&str, &str),
+) -> Vec<String> {
+    let filled = |word: &String| match word.contains(path) {
+        true => word.clone(),
+        false => word.replace(last.0, last.1).replace(first.0, first.1),
+    };
+    argv.iter().map(filled).collect()
+}
+
+/// The command that looks whether partitions are there; `{partitions}` is left for the scheduler.
+pub fn check_partitions(settings: &EnvSettings, config: &Config) -> Vec<String> {
+    let usual = || vec!["zipline".to_owned()];
+    let mut argv = settings.program.clone().unwrap_or_else(usual);
+    argv.push("run".to_owned());
+    argv.push(match settings.legacy_cli {
+        true => format!("--conf={}", config.path),
+        false => config.path.clone(),
+    });
+    argv.extend(["--mode=metastore", "check-partitions"].map(str::to_owned));
+    argv.push("--partition-names={partitions}".to_owned());
+    for argument in ARGUMENTS.iter().filter(|it| it.modes.is_empty() && !it.option.is_empty()) {
+        let values = settings.argument(argument.name, config.facts.team.as_deref(), "metastore");
+        if !values.is_empty() {
+            argv.push(format!("{}={}", argument.option, values.join(" ")));
+        }
+    }
+    argv
+}
+
 /// Words with their placeholders filled in; a word whose placeholder has no value is left out.
 pub fn fill(words: &[String], values: &[(&str, String)]) -> Vec<String> {
     let filled = |word: &String| {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::schedules::Schedules;
 use crate::model::day::Day;
 use crate::model::name::Address;
 
@@ -55,12 +56,15 @@ pub struct Plan {
     pub other_files: Vec<OtherFile>,
     /// Files that could not be read and were left out (`--keep-going`).
     pub skipped_files: Vec<SkippedFile>,
+    /// The schedules, of an env that publishes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedules: Option<Schedules>,
 }
 
 impl Plan {
-    /// Whether there is nothing to do: no step, whoever runs it.
+    /// Whether there is nothing to do: no step, whoever runs it, and no schedule to publish.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.schedules.as_ref().is_none_or(Schedules::is_empty)
     }
 }
 

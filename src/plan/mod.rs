@@ -13,6 +13,7 @@ mod orphans;
 pub mod policy;
 mod range;
 mod reach;
+pub mod schedules;
 pub mod settings;
 mod steps;
 mod upgrade;
@@ -112,6 +113,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
         warnings,
         other_files: other_files(inputs),
         skipped_files: skipped_files(inputs),
+        schedules: None,
         steps,
     };
     plan.summary = summary(inputs, &plan);

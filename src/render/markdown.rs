@@ -20,6 +20,7 @@ use super::outline::Block;
 use super::outline::Member;
 use super::outline::Quiet;
 use super::outline::outline;
+use super::schedules;
 use super::sql;
 use super::words;
 use crate::model::name::Address;
@@ -99,6 +100,7 @@ pub fn plan(plan: &Plan) -> String {
     }
     removed(&mut page, plan);
     steps(&mut page, plan);
+    plan.schedules.iter().for_each(|it| schedules::write_markdown(&mut page, it, Depth::Full));
     quiet(&mut page, &outline.quiet);
     files(&mut page, plan);
     orphans(&mut page, plan, Depth::Full);

@@ -7,6 +7,7 @@ pub mod json;
 mod markdown;
 mod outline;
 mod page;
+mod schedules;
 mod sql;
 mod text;
 mod words;
@@ -15,6 +16,8 @@ pub use escape::prose;
 pub use escape::visible;
 pub use markdown::changes as markdown_changes;
 pub use markdown::plan as markdown;
+pub use schedules::markdown as schedules_markdown;
+pub use schedules::text as schedules_text;
 pub use text::plan as text;
 pub use words::sentence;
 

@@ -52,6 +52,7 @@ pub fn plan(plan: &Plan, style: Style) -> String {
     } else {
         page.by_hand(plan);
         page.order(plan);
+        plan.schedules.iter().for_each(|it| page.schedules(it, false));
         page.orphans(plan);
         page.text.push('\n');
         page.line(0, &page.paint(Paint::Dim, &format!("digest {}", plan.digest)));

@@ -66,9 +66,16 @@ pub fn sentence(plan: &Plan) -> String {
         0 => String::new(),
         number => format!("; {} left behind", thousands(number)),
     };
+    let publish = plan.schedules.as_ref().filter(|it| !it.is_empty());
+    let publish = publish.map(|it| format!("; {} to publish", count(it.dags.len(), "DAG")));
+    let jobs = if plan.steps.is_empty() {
+        "no job".to_owned()
+    } else {
+        format!("{} ({modes})", count(summary.steps, "step"))
+    };
     format!(
-        "Plan: {} ({modes}){days}; {warnings}{left}. {} unchanged.{}",
-        count(summary.steps, "step"),
+        "Plan: {jobs}{days}; {warnings}{left}{}. {} unchanged.{}",
+        publish.unwrap_or_default(),
         thousands(summary.unchanged),
         incomplete(plan)
     )

@@ -143,6 +143,26 @@ pub fn kept_plan(objects: &Objects, digest: &str) -> Result<Option<Vec<u8>>, Sta
     Ok(objects.get(&plan_key(digest))?.map(|object| object.bytes))
 }
 
+/// Keeps a manifest of schedules under its digest; one that is there already says the same.
+///
+/// # Errors
+/// Where the store gives no answer.
+pub fn keep_schedules(objects: &Objects, digest: &str, manifest: &[u8]) -> Result<(), StateError> {
+    objects.put(&schedules_key(digest), Expect::Absent, manifest).map(|_| ())
+}
+
+/// A manifest of schedules that was kept.
+///
+/// # Errors
+/// Where the store gives no answer.
+pub fn kept_schedules(objects: &Objects, digest: &str) -> Result<Option<Vec<u8>>, StateError> {
+    Ok(objects.get(&schedules_key(digest))?.map(|object| object.bytes))
+}
+
+fn schedules_key(digest: &str) -> String {
+    format!("schedules/{}.json", digest.trim_start_matches("sha256:"))
+}
+
 fn plan_key(digest: &str) -> String {
     format!("plans/{}.json", digest.trim_start_matches("sha256:"))
 }

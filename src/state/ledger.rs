@@ -16,6 +16,7 @@ use crate::model::ledger::Applied;
 use crate::model::ledger::Fingerprint;
 use crate::model::ledger::Ledger;
 use crate::model::ledger::Parent;
+use crate::model::ledger::Published;
 use crate::model::name::Address;
 use crate::model::name::BlobId;
 use crate::model::name::CommitId;
@@ -23,8 +24,9 @@ use crate::model::name::Resource;
 use crate::model::name::hex_of;
 use crate::model::name::text;
 
-/// The version of this form.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of this form: 2 has schedules. A ledger without them is written as 1, so that a
+/// program that knows no other form can still read it.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// A ledger, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -47,8 +49,41 @@ pub struct Document {
     /// Runs whose journals have nothing to add to it any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub superseded: Vec<String>,
+    /// The schedules, once any were published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedules: Option<PublishedDocument>,
     /// Every resource, sorted.
     pub resources: Vec<Row>,
+}
+
+/// The schedules as they were published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedDocument {
+    /// The digest of the manifest.
+    pub digest: String,
+    /// Where they are.
+    pub location: String,
+    /// The commit whose files the tasks run.
+    pub commit: String,
+    /// The run that published them.
+    pub run: String,
+    /// When, in UTC, as RFC 3339.
+    pub at: String,
+    /// A fingerprint of each DAG.
+    pub dags: std::collections::BTreeMap<String, String>,
+}
+
+impl PublishedDocument {
+    fn of(published: &Published) -> Self {
+        let Published { digest, location, commit, run, at, dags } = published.clone();
+        Self { digest, location, commit: commit.0, run, at, dags }
+    }
+
+    fn published(self) -> Published {
+        let Self { digest, location, commit, run, at, dags } = self;
+        Published { digest, location, commit: CommitId(commit), run, at, dags }
+    }
 }
 
 /// The write that another one follows.
@@ -166,7 +201,7 @@ pub enum BadLedger {
 /// Writes a ledger: one resource to a line.
 pub fn write(ledger: &Ledger, env: &str, writer: &str) -> Vec<u8> {
     let head = Document {
-        format_version: FORMAT_VERSION,
+        format_version: if ledger.schedules.is_some() { FORMAT_VERSION } else { 1 },
         lineage: ledger.lineage.clone(),
         serial: ledger.serial,
         parent: ledger
@@ -177,6 +212,7 @@ pub fn write(ledger: &Ledger, env: &str, writer: &str) -> Vec<u8> {
         commit: ledger.commit.as_ref().map(ToString::to_string),
         writer: writer.to_owned(),
         superseded: ledger.superseded.clone(),
+        schedules: ledger.schedules.as_ref().map(PublishedDocument::of),
         resources: Vec::new(),
     };
     let mut bytes = serde_json::to_vec(&head).unwrap_or_default();
@@ -201,7 +237,7 @@ pub fn read(bytes: &[u8]) -> Result<(Ledger, String), BadLedger> {
         Ok(document) => document,
         Err(error) => return Err(newer(bytes).unwrap_or_else(|| shape(&error))),
     };
-    if document.format_version != FORMAT_VERSION {
+    if !(1..=FORMAT_VERSION).contains(&document.format_version) {
         return Err(BadLedger::Newer { version: document.format_version.into() });
     }
     let mut ledger = Ledger {
@@ -210,6 +246,7 @@ pub fn read(bytes: &[u8]) -> Result<(Ledger, String), BadLedger> {
         parent: document.parent.map(|it| Parent { serial: it.serial, digest: it.digest }),
         commit: document.commit.map(CommitId),
         superseded: document.superseded,
+        schedules: document.schedules.map(PublishedDocument::published),
         applied: std::collections::BTreeMap::new(),
     };
     let mut rows = Vec::with_capacity(document.resources.len());

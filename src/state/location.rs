@@ -127,11 +127,25 @@ pub fn open(
     endpoint: Option<&str>,
 ) -> Result<Box<dyn Store>, StateError> {
     check_key(env)?;
-    match location {
-        Location::Folder(folder) => Ok(Box::new(Local::open(folder.join(env)))),
+    let of_env = match location {
+        Location::Folder(folder) => Location::Folder(folder.join(env)),
         Location::Bucket { bucket, prefix } => {
             let prefix = if prefix.is_empty() { env.to_owned() } else { format!("{prefix}/{env}") };
-            Ok(Box::new(Gcs::open(bucket, &prefix, endpoint, TIMEOUT)?))
+            Location::Bucket { bucket: bucket.clone(), prefix }
+        }
+    };
+    open_at(&of_env, endpoint)
+}
+
+/// The store at a location itself.
+///
+/// # Errors
+/// Where there are no credentials.
+pub fn open_at(location: &Location, endpoint: Option<&str>) -> Result<Box<dyn Store>, StateError> {
+    match location {
+        Location::Folder(folder) => Ok(Box::new(Local::open(folder))),
+        Location::Bucket { bucket, prefix } => {
+            Ok(Box::new(Gcs::open(bucket, prefix, endpoint, TIMEOUT)?))
         }
     }
 }

@@ -6,6 +6,7 @@ use chronon_plan::model::ledger::Applied;
 use chronon_plan::model::ledger::Fingerprint;
 use chronon_plan::model::ledger::Ledger;
 use chronon_plan::model::ledger::Parent;
+use chronon_plan::model::ledger::Published;
 use chronon_plan::model::name::Address;
 use chronon_plan::model::name::BlobId;
 use chronon_plan::model::name::CONFIG_TYPES;
@@ -76,14 +77,25 @@ fn applied() -> impl Strategy<Value = Applied> {
     )
 }
 
+fn published() -> impl Strategy<Value = Published> {
+    let dags = btree_map(".{0,9}", ".{0,9}", 0..3);
+    (".{0,9}", ".{0,9}", ".{0,9}", ".{0,9}", ".{0,9}", dags).prop_map(
+        |(digest, location, commit, run, at, dags)| {
+            let commit = CommitId(commit);
+            Published { digest, location, commit, run, at, dags }
+        },
+    )
+}
+
 fn ledgers() -> impl Strategy<Value = Ledger> {
     let parent = (any::<u64>(), ".{0,9}").prop_map(|(serial, digest)| Parent { serial, digest });
     let rows = btree_map(resource(), applied(), 0..5);
     let superseded = vec(".{0,9}", 0..3);
-    (".{0,9}", any::<u64>(), of(parent), of(".{0,9}"), superseded, rows).prop_map(
-        |(lineage, serial, parent, commit, superseded, applied)| {
+    let first = (".{0,9}", any::<u64>(), of(parent), of(".{0,9}"));
+    (first, superseded, of(published()), rows).prop_map(
+        |((lineage, serial, parent, commit), superseded, schedules, applied)| {
             let commit = commit.map(CommitId);
-            Ledger { lineage, serial, parent, commit, superseded, applied }
+            Ledger { lineage, serial, parent, commit, superseded, schedules, applied }
         },
     )
 }
@@ -202,11 +214,11 @@ fn replaced(this: &str, that: &str) -> Result<(Ledger, String), BadLedger> {
 #[test]
 fn a_newer_form_is_refused_whatever_is_in_it() {
     for (this, that) in [
-        ("\"format_version\":1", "\"format_version\":2"),
-        ("\"format_version\":1", "\"format_version\":2,\"unheard_of\":{}"),
-        ("\"format_version\":1,\"lineage\":\"\"", "\"format_version\":2"),
+        ("\"format_version\":1", "\"format_version\":3"),
+        ("\"format_version\":1", "\"format_version\":3,\"unheard_of\":{}"),
+        ("\"format_version\":1,\"lineage\":\"\"", "\"format_version\":3"),
     ] {
-        assert_eq!(replaced(this, that), Err(BadLedger::Newer { version: 2 }), "{that}");
+        assert_eq!(replaced(this, that), Err(BadLedger::Newer { version: 3 }), "{that}");
     }
     let objects = objects(Memory::default());
     let newer = format!("{{\"format_version\":{}}}", FORMAT_VERSION + 1);

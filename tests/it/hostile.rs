@@ -281,6 +281,7 @@ impl Deck {
             warnings: self.warnings(),
             other_files: self.other_files(),
             skipped_files: self.skipped_files(),
+            schedules: None,
             changes,
             steps,
         }

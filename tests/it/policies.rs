@@ -56,6 +56,7 @@ fn plan() -> Plan {
         warnings: Vec::new(),
         other_files: Vec::new(),
         skipped_files: Vec::new(),
+        schedules: None,
     }
 }
 

@@ -1,8 +1,15 @@
 //! The command line; the doc comments are the help texts.
 
+mod airflow;
 mod init;
 mod state;
 
+pub(super) use airflow::AirflowArgs;
+pub(super) use airflow::AirflowCommand;
+pub(super) use airflow::AirflowDiffArgs;
+pub(super) use airflow::CheckArgs;
+pub(super) use airflow::HistoryArgs;
+pub(super) use airflow::RenderArgs;
 pub(super) use init::ACTION;
 pub(super) use init::InitArgs;
 pub(super) use state::LockArgs;
@@ -56,6 +63,8 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     State(StateArgs),
     Lock(LockArgs),
+    Airflow(AirflowArgs),
+    History(HistoryArgs),
     Diff(DiffArgs),
     Show(ShowArgs),
     Graph(GraphArgs),

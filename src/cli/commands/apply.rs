@@ -14,6 +14,7 @@ use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::progress::Receipt;
+use super::super::schedules;
 use super::super::signals::Watch;
 use super::super::state;
 use super::super::state::Session;
@@ -60,7 +61,7 @@ pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exi
             return Ok(Exit::Done);
         }
         // Without anything to run the ledger still learns which commit it stands for.
-        if !plan.steps.is_empty() && !ask(output)? {
+        if !plan.is_empty() && !ask(output)? {
             output.tell("Nothing was applied.");
             return Ok(Exit::Done);
         }
@@ -125,7 +126,9 @@ fn preview(asked: &Asked<'_>, state: &State, output: &mut Output) -> Result<Plan
             (prepared.read(&base)?, None)
         }
     };
+    let published = schedules::published(state, ledger.as_deref())?;
     let basis = Basis::of(&workspace, ledger, state.location.clone(), &asked.options)?;
+    let basis = basis.over(published);
     let mut plan = asked.plan(&basis, &known.carried, &workspace.pair.head.commit)?;
     checks::select(asked, &mut plan)?;
     super::tell_notes(&workspace, output);
@@ -178,6 +181,7 @@ fn apply(
     let ledger = basis::upgraded(&workspace, ledger)?;
     let basis =
         Basis::of(&workspace, Some(ledger.clone()), state.location.clone(), &asked.options)?;
+    let basis = basis.over(schedules::published(state, Some(&ledger))?);
     let mut plan = asked.plan(&basis, &session.carried, &workspace.pair.head.commit)?;
     (hooks.allows)(&plan, state)?;
     checks::select(asked, &mut plan)?;

@@ -13,6 +13,8 @@ use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::progress::Receipt;
 use super::super::progress::View;
+use super::super::publishing::Place;
+use super::super::schedules;
 use super::super::signals::Watch;
 use super::super::state;
 use super::super::state::Session;
@@ -31,9 +33,12 @@ use crate::apply::engine::Task;
 use crate::apply::machine::Machine;
 use crate::apply::runner::Runner;
 use crate::model::ledger::Ledger;
+use crate::model::ledger::Published;
 use crate::plan;
 use crate::plan::Options;
 use crate::plan::contract::Plan;
+use crate::schedule;
+use crate::schedule::Bundle;
 use crate::state::fold;
 use crate::state::head::Head;
 use crate::state::journal::Carried;
@@ -86,9 +91,55 @@ impl Ground<'_> {
             tasks::materialise(self.workspace, &plan.steps, &folder.0)?;
             self.run_tasks(plan, &tasks, &maker, &view)?
         };
-        let saved = self.save(&desired, &report)?;
+        let published = self.publish(basis, plan, &report);
+        let saved = self.save(&desired, &report, published.as_ref().ok().cloned().flatten())?;
         view.finish();
-        self.conclude(plan, &report, saved, &view, output)
+        let receipt = self.conclude(plan, &report, saved, &view, output)?;
+        match published {
+            Ok(None) => Ok(receipt),
+            Ok(Some(published)) => {
+                let number = plan.schedules.as_ref().map_or(0, |it| it.dags.len());
+                let place = crate::render::visible(&published.location);
+                output.tell(format!("Schedules: {number} DAGs published in {place}."));
+                Ok(receipt)
+            }
+            Err(failure) => {
+                output.tell(failure.hint("then apply again: the schedules are published last"));
+                let exit = if receipt.exit == Exit::Done { Exit::Partial } else { receipt.exit };
+                Ok(Receipt { exit, ..receipt })
+            }
+        }
+    }
+
+    /// Publishes the schedules once all that they would run is applied: a task that ran a new
+    /// content over an old table would archive it.
+    fn publish(
+        &self,
+        basis: &Basis<'_>,
+        plan: &Plan,
+        report: &Report,
+    ) -> Result<Option<Published>, Failure> {
+        let differs = plan.schedules.as_ref().is_some_and(|it| !it.is_empty());
+        let whole = plan.complete && report.is_complete();
+        let held = !report.lost && report.cut_off.is_none() && self.session.lease.is_held();
+        let location = self.workspace.settings.airflow.dags.as_ref();
+        let (Some(built), Some(location)) = (basis.schedules(), location) else { return Ok(None) };
+        if !differs || !whole || !held || self.watch.is_interrupted() {
+            return Ok(None);
+        }
+        let packed = schedules::packed(self.workspace, built)?;
+        let bundle = Bundle::of(built, &packed);
+        Place::open(location, &self.top)?.publish(&packed, &bundle)?;
+        let digest = bundle.manifest.digest.clone();
+        crate::state::head::keep_schedules(&self.state.objects, &digest, &bundle.json)?;
+        Ok(Some(Published {
+            digest,
+            location: location.clone(),
+            commit: self.workspace.pair.head.commit.clone(),
+            run: self.session.run.clone(),
+            at: state::date(),
+            dags: schedule::fingerprints(&bundle.manifest),
+        }))
     }
 
     /// Without anything to run: the jobs of earlier runs are still not forgotten.
@@ -192,11 +243,17 @@ impl Ground<'_> {
     }
 
     /// Writes the next ledger: what was applied, and the commit.
-    fn save(&self, desired: &tasks::Prints, report: &Report) -> Result<Option<Head>, Failure> {
+    fn save(
+        &self,
+        desired: &tasks::Prints,
+        report: &Report,
+        published: Option<Published>,
+    ) -> Result<Option<Head>, Failure> {
         let mut ledger = Ledger::clone(&self.ledger);
         ledger.applied.extend(report.rows.iter().cloned());
         fold::mark_begun(&mut ledger, &report.begun);
         ledger.commit = Some(self.workspace.pair.head.commit.clone());
+        ledger.schedules = published.or(ledger.schedules);
         // What says the same in another file is read from there from now on.
         for (key, applied) in &mut ledger.applied {
             let same = desired.get(key).is_some_and(|it| it.whole == applied.fingerprint);
@@ -241,9 +298,11 @@ impl Ground<'_> {
         let needed = match (exit, saved.map(|head| head.ledger).or(Some(self.ledger.clone()))) {
             (Exit::Done | Exit::Partial, Some(ledger)) if self.asked.file.is_none() => {
                 let options = Options::default();
+                let published = schedules::published(self.state, Some(&ledger))?;
                 let basis =
                     Basis::of(self.workspace, Some(ledger), self.state.location.clone(), &options)?;
-                Some(basis.plan(plan.as_of)?.steps.len())
+                let again = basis.over(published).plan(plan.as_of)?;
+                Some(again.steps.len() + again.schedules.map_or(0, |it| it.dags.len()))
             }
             _ => None,
         };

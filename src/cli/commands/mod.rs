@@ -1,6 +1,7 @@
 //! One file per subcommand: wiring from arguments to the layers below and back.
 
 mod adopt;
+pub(super) mod airflow;
 pub(super) mod apply;
 mod checks;
 pub(super) mod ci;
@@ -11,6 +12,7 @@ pub(super) mod diff;
 mod example;
 pub(super) mod graph;
 mod ground;
+pub(super) mod history;
 pub(super) mod init;
 pub(super) mod lock;
 pub(super) mod plan;

@@ -6,6 +6,8 @@ use super::super::basis::Basis;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
+use super::super::schedules;
+use super::super::schedules::Published;
 use super::super::state::State;
 use super::super::workspace::Prepared;
 use super::super::workspace::Request;
@@ -60,7 +62,11 @@ pub(super) fn planned(
     })?;
     let ledger = known.ledger.clone();
     let ledger = ledger.map(|ledger| basis::upgraded(&workspace, ledger)).transpose()?;
-    let basis = Basis::of(&workspace, ledger, place, options)?;
+    let published = match state {
+        Some(state) => schedules::published(state, ledger.as_deref())?,
+        None => Published::AsBase,
+    };
+    let basis = Basis::of(&workspace, ledger, place, options)?.over(published);
     let plan = basis.plan(as_of)?;
     let told = notes_on(&known, &basis);
     std::mem::forget(basis);

@@ -6,11 +6,15 @@
 //! never half understood: all of them are reported at once, each with its line, and an unknown
 //! name with the nearest known one.
 
+pub mod airflow;
 mod policies;
 mod read;
 mod table;
 mod takes;
 
+pub use airflow::Airflow;
+pub use airflow::Cluster;
+pub use airflow::Team;
 pub use read::read;
 pub use table::ARGUMENT_PLACES;
 pub use table::ARGUMENTS;
@@ -27,6 +31,7 @@ use crate::model::day::Day;
 use crate::model::name::Dialect;
 use crate::plan::modes::Mode;
 use crate::plan::policy::Policy;
+use airflow::ClusterSettings;
 
 /// The file's name, at the top of the repository.
 pub const FILE: &str = "chronon-plan.toml";
@@ -84,8 +89,11 @@ pub struct EnvSettings {
     pub own_commands: bool,
     /// The command that looks for a job of an earlier run.
     pub find: Option<Vec<String>>,
+    /// Its schedules.
+    pub airflow: Airflow,
     command: Option<Vec<String>>,
     modes: BTreeMap<String, ModeSettings>,
+    cluster: ClusterSettings,
     given: Vec<Given>,
 }
 
@@ -95,6 +103,7 @@ struct ModeSettings {
     command: Option<Vec<String>>,
     timeout: Option<u32>,
     retries: Option<u32>,
+    cluster: ClusterSettings,
 }
 
 impl EnvSettings {
@@ -112,6 +121,13 @@ impl EnvSettings {
     pub fn command(&self, mode: &str) -> Option<&[String]> {
         let own = self.modes.get(mode).and_then(|it| it.command.as_deref());
         own.or(self.command.as_deref())
+    }
+
+    /// The cluster of its own that a scheduled job of this mode gets; none where it runs on a
+    /// standing one.
+    pub fn cluster(&self, mode: &Mode) -> Option<Cluster> {
+        let own = self.modes.get(mode.name).map(|it| it.cluster.clone()).unwrap_or_default();
+        own.cluster(&self.cluster, mode, self.airflow.ephemeral)
     }
 
     fn keep_of_mode(&mut self, mode: &str, name: &str, values: &[String]) -> bool {
@@ -149,6 +165,8 @@ pub struct Settings {
     pub ci: Ci,
     /// The policies, by name.
     pub policies: Vec<Policy>,
+    /// What is set of teams, by name; `default` holds for all.
+    pub teams: BTreeMap<String, Team>,
 }
 
 /// What CI does.

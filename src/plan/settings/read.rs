@@ -90,6 +90,9 @@ impl Reader<'_> {
             [first, name] if first == "policy" => {
                 self.policies.entry(name.clone()).or_default();
             }
+            [first, name] if first == "team" => {
+                self.settings.teams.entry(name.clone()).or_default();
+            }
             _ => {}
         }
     }
@@ -135,6 +138,9 @@ impl Reader<'_> {
                 let policy = self.policies.entry((*name).to_owned()).or_default();
                 policy.insert((*setting).to_owned(), values);
             }
+            ["team", team, setting] => {
+                self.settings.teams.entry((*team).to_owned()).or_default().keep(setting, values);
+            }
             ["env", env, rest @ ..] => {
                 let env = self.settings.envs.entry((*env).to_owned()).or_default();
                 keep_of_env(env, rest, values);
@@ -157,6 +163,11 @@ impl Reader<'_> {
         found.extend(unknown.map(|what| (vec!["ci", "envs"], what)));
         let twice = policies::label_twice(&self.settings.ci.labels);
         found.extend(twice.map(|what| (vec!["ci", "label"], what)));
+        let wrong = |it: (&String, &EnvSettings)| Some((it.0.clone(), it.1.airflow.wrong()?));
+        let schedules: Vec<_> = self.settings.envs.iter().filter_map(wrong).collect();
+        for (name, (at, what)) in &schedules {
+            found.push((vec!["env", name, "airflow", at], what.clone()));
+        }
         let drafts = std::mem::take(&mut self.policies);
         for (name, values) in &drafts {
             let stands = |setting: &str| {
@@ -226,6 +237,12 @@ fn keep_of_env(env: &mut EnvSettings, path: &[&str], values: Vec<String>) {
         ["runner"] => env.own_commands = first.as_deref() == Some("command"),
         ["command"] => env.command = Some(values),
         ["find"] => env.find = Some(values),
+        ["airflow", "cluster", ..] => env.cluster.keep(&path[1..], &values),
+        ["airflow", rest @ ..] => env.airflow.keep(rest, values),
+        ["mode", mode, "compute"] | ["mode", mode, "cluster", _] => {
+            let of = env.modes.entry((*mode).to_owned()).or_default();
+            of.cluster.keep(&path[2..], &values);
+        }
         ["mode", mode, name] if env.keep_of_mode(mode, name, &values) => {}
         ["team", team, "mode", mode, name] => {
             env.given.push(given(Some(team), Some(mode), name, values));

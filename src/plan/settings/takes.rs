@@ -2,6 +2,7 @@
 
 use toml::de::DeValue;
 
+use super::airflow::wrong_alert;
 use super::table::Item;
 use super::table::Takes;
 use crate::model::day::Day;
@@ -95,6 +96,8 @@ fn named(item: Item, text: &str) -> Result<(), String> {
         Item::Label => (1..=50).contains(&text.chars().count()) && text.trim() == text,
         Item::Configs => can_match(text),
         Item::People => text == CODEOWNERS || is_handle(text),
+        Item::Email => text.contains('@') && !text.contains(char::is_whitespace),
+        Item::Alert => wrong_alert(text).is_none(),
     };
     match item {
         _ if fits => Ok(()),
@@ -105,6 +108,8 @@ fn named(item: Item, text: &str) -> Result<(), String> {
         Item::Configs => Err(format!(
             "`{text}` matches no config: addresses look like `group_bys/team.file.name__1`"
         )),
+        Item::Email => Err(format!("`{text}` is no address of mail")),
+        Item::Alert => Err(wrong_alert(text).unwrap_or_default()),
         Item::People => {
             Err(format!("`{text}` is none of `@login`, `@organization/team`, `{CODEOWNERS}`"))
         }

@@ -22,6 +22,7 @@ use crate::render::markdown::Depth;
 use crate::render::markdown::Fold;
 use crate::render::outline::Block;
 use crate::render::outline::Outline;
+use crate::render::schedules;
 use crate::render::words;
 
 /// Up to this many lines of configs are read without a click.
@@ -104,6 +105,9 @@ fn blocks<'a>(
     if depth == Depth::Full {
         parts.push(written(move |page| markdown::steps(page, plan)));
     }
+    parts.push(written(move |page| {
+        plan.schedules.iter().for_each(|it| schedules::write_markdown(page, it, depth));
+    }));
     parts.push(written(move |page| {
         markdown::quiet(page, &outline.quiet);
         markdown::files(page, plan);
@@ -237,6 +241,7 @@ fn rest(plan: &Plan) -> String {
     for (number, noun, what) in [
         (gone, "config", "removed"),
         (quiet, "config", "changed without a job"),
+        (plan.schedules.as_ref().map_or(0, |it| it.dags.len()), "DAG", "to publish"),
         (plan.orphans.len(), "thing", "left behind, to be removed by hand"),
         (plan.skipped_files.len(), "file", "left out: not to be read"),
         (plan.other_files.len(), "other file", "changed"),

@@ -1,0 +1,134 @@
+//! The schedules of a commit, and what of them would be published.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::failure::Failure;
+use super::publishing;
+use super::state::State;
+use super::state::USUAL;
+use super::workspace::Workspace;
+use crate::model::catalog::Catalog;
+use crate::model::ledger::Ledger;
+use crate::model::lineage::Lineage;
+use crate::model::name::ConfigType;
+use crate::model::name::Dialect;
+use crate::plan::Lineages;
+use crate::plan::schedules::Schedules;
+use crate::plan::settings::EnvSettings;
+use crate::plan::settings::Team;
+use crate::schedule;
+use crate::schedule::Built;
+use crate::schedule::Packed;
+use crate::schedule::Teams;
+use crate::schedule::spec::Manifest;
+use crate::source;
+
+/// What is published now.
+#[derive(Clone, Debug)]
+pub(super) enum Published {
+    /// Nobody looked: what base asks for counts.
+    AsBase,
+    /// This, or nothing yet.
+    Known(Option<Box<Manifest>>),
+}
+
+/// Both sides of a plan.
+pub(super) struct Sides {
+    pub(super) head: Built,
+    base: Option<Manifest>,
+    location: String,
+}
+
+impl Sides {
+    /// The schedules of head and base; none where head's settings do not publish any.
+    pub(super) fn of(workspace: &Workspace, lineages: &Lineages) -> Result<Option<Self>, Failure> {
+        let Some(location) = workspace.settings.airflow.dags.clone() else { return Ok(None) };
+        let pair = &workspace.pair;
+        let (settings, teams) = (&workspace.settings, &workspace.teams);
+        let head = built(workspace, &pair.head, &lineages.head, settings, teams)?;
+        // Settings that nobody can read published nothing.
+        let base = workspace.settings_of_base().ok();
+        let base = base.filter(|it| it.0.airflow.dags.is_some());
+        let base = base.map(|(settings, teams)| {
+            built(workspace, &pair.base, &lineages.base, &settings, &teams)
+        });
+        let base = base.transpose()?.map(|it| it.manifest);
+        Ok(Some(Self { head, base, location }))
+    }
+
+    /// What would be published.
+    pub(super) fn change(&self, published: &Published) -> Schedules {
+        let base = self.base.as_ref();
+        let applied = match published {
+            Published::AsBase => base,
+            Published::Known(manifest) => manifest.as_deref(),
+        };
+        let Self { head, location, .. } = self;
+        schedule::change(applied, base, &head.manifest, location, &head.notes)
+    }
+}
+
+/// The schedules of one commit.
+pub(super) fn built(
+    workspace: &Workspace,
+    catalog: &Catalog,
+    lineage: &Lineage,
+    settings: &EnvSettings,
+    teams: &BTreeMap<String, Team>,
+) -> Result<Built, Failure> {
+    let file = match Teams::file(&catalog.root, catalog.dialect) {
+        Some(path) => workspace.repository.file(&catalog.commit, &path)?,
+        None => None,
+    };
+    let compiled = catalog.configs.iter().filter(|it| it.address.kind == ConfigType::Team);
+    let compiled = compiled.filter_map(|it| it.path.rsplit('/').nth(1).map(str::to_owned));
+    let teams = Teams::of(teams, file.as_deref(), compiled).map_err(|what| {
+        Failure::new(format!("{}: {what}", catalog.commit.short()))
+            .hint("mend the file, or take it out of the commit")
+    })?;
+    let state = readable(settings, &workspace.env);
+    let inputs = schedule::Inputs {
+        env: &workspace.env,
+        catalog,
+        lineage,
+        settings,
+        teams: &teams,
+        state: state.as_deref(),
+    };
+    Ok(schedule::build(&inputs))
+}
+
+/// Where workers find the state of an env: a bucket, or a folder by its full path.
+fn readable(settings: &EnvSettings, env: &str) -> Option<String> {
+    let place = settings.state.as_deref().unwrap_or(USUAL).trim_end_matches('/');
+    let shared = place.starts_with("gs://") || Path::new(place).is_absolute();
+    shared.then(|| format!("{place}/{env}"))
+}
+
+/// What the ledger says is published.
+pub(super) fn published(state: &State, ledger: Option<&Ledger>) -> Result<Published, Failure> {
+    let Some(digest) = ledger.and_then(|it| it.schedules.as_ref()).map(|it| &it.digest) else {
+        return Ok(Published::Known(None));
+    };
+    let bytes = crate::state::head::kept_schedules(&state.objects, digest)?;
+    // Without the copy all DAGs read as new, and are published again.
+    let manifest = bytes.and_then(|bytes| publishing::read(&bytes));
+    Ok(Published::Known(manifest.map(Box::new)))
+}
+
+/// The files of head that jobs need, packed: those of configs that jobs run for, and all under the
+/// root that is none; where commands are one's own or dialect OSS needs its repository, the rest too.
+pub(super) fn packed(workspace: &Workspace, built: &Built) -> Result<Packed, Failure> {
+    let head = &workspace.pair.head;
+    let configs: BTreeSet<&str> = head.configs.iter().map(|it| it.path.as_str()).collect();
+    let root = if head.root.is_empty() { String::new() } else { format!("{}/", head.root) };
+    let all = workspace.settings.own_commands || head.dialect == Dialect::Oss;
+    let keep = |path: &str| match path.starts_with(&root) {
+        true => built.jobs.contains_key(path) || !configs.contains(path),
+        false => all,
+    };
+    let files = source::held(&workspace.repository, &head.commit, &keep).map_err(Failure::new)?;
+    Ok(Packed::of(&files))
+}

@@ -1,0 +1,461 @@
+//! Puts the DAGs together.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use super::by_hand::by_hand;
+use super::cron;
+use super::jobs;
+use super::jobs::Placed;
+use super::jobs::Places;
+use super::jobs::team_of;
+use super::priority::Priorities;
+use super::spec;
+use super::spec::Dag;
+use super::spec::Kind;
+use super::spec::Metadata;
+use super::spec::Proof;
+use super::spec::Task;
+use super::spec::Work;
+use super::teams::Teams;
+use super::waits;
+use super::waits::Wait;
+use super::waits::Waits;
+use crate::model::catalog::Catalog;
+use crate::model::catalog::Config;
+use crate::model::lineage::Lineage;
+use crate::model::name::Dialect;
+use crate::model::name::Resource;
+use crate::model::resource::resources;
+use crate::plan::argv;
+use crate::plan::argv::Span;
+use crate::plan::modes;
+use crate::plan::settings::EnvSettings;
+use crate::plan::settings::airflow::Sensor;
+
+/// What the names of DAGs start with where nobody says.
+const PREFIX: &str = "chronon";
+
+/// After how many failed days in a row a config is paused where nobody says.
+const BREAKER_DAYS: u32 = 3;
+
+/// Everything that schedules are made of.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The env's name.
+    pub env: &'a str,
+    /// The configs.
+    pub catalog: &'a Catalog,
+    /// Who reads whom.
+    pub lineage: &'a Lineage,
+    /// The env's settings.
+    pub settings: &'a EnvSettings,
+    /// The teams.
+    pub teams: &'a Teams,
+    /// Where workers find ledger and run log; none where they could not read them.
+    pub state: Option<&'a str>,
+}
+
+/// The schedules of an env.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The manifest; digest and files are filled in once the files are packed.
+    pub manifest: spec::Manifest,
+    /// What people should know, each with the DAG that it is about; sorted.
+    pub notes: Vec<(String, String)>,
+    /// What may be run by hand of each config, by its file.
+    pub jobs: BTreeMap<String, spec::Jobs>,
+    /// The pools that Airflow must have beside its own, with their slots.
+    pub pools: BTreeMap<String, u32>,
+}
+
+/// Makes the schedules.
+pub fn build(inputs: &Inputs<'_>) -> Built {
+    let mut builder = Builder::new(inputs);
+    builder.jobs();
+    builder.metadata();
+    builder.bounded();
+    builder.finish()
+}
+
+struct Builder<'a> {
+    inputs: &'a Inputs<'a>,
+    prefix: &'a str,
+    places: Places,
+    sensor: Sensor,
+    dags: BTreeMap<String, Dag>,
+    notes: BTreeSet<(String, String)>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(inputs: &'a Inputs<'a>) -> Self {
+        let airflow = &inputs.settings.airflow;
+        let prefix = airflow.prefix.as_deref().unwrap_or(PREFIX);
+        let usual = match inputs.catalog.dialect {
+            Dialect::Zip => Sensor::Metastore,
+            Dialect::Oss => Sensor::Hive,
+        };
+        Self {
+            inputs,
+            prefix,
+            places: Places::of(prefix, inputs.catalog, inputs.lineage),
+            sensor: airflow.sensor.unwrap_or(usual),
+            dags: BTreeMap::new(),
+            notes: BTreeSet::new(),
+        }
+    }
+
+    fn config(&self, placed: &Placed) -> &'a Config {
+        &self.inputs.catalog.configs[placed.index]
+    }
+
+    /// The DAGs whose tasks run jobs, and what these wait for.
+    fn jobs(&mut self) {
+        let places = std::mem::replace(&mut self.places, Places::none());
+        let priorities = Priorities::of(self.inputs);
+        let waits = Waits {
+            catalog: self.inputs.catalog,
+            lineage: self.inputs.lineage,
+            places: &places,
+            settings: self.inputs.settings,
+            teams: self.inputs.teams,
+            sensor: self.sensor,
+        };
+        for placed in places.all() {
+            let Some(work) = self.work(placed) else { continue };
+            let team = self.inputs.teams.resolved(&placed.team);
+            let priority = priorities.of_config(placed.index) + team.priority;
+            let (found, timed) = self.before(placed, &places, &waits);
+            for table in timed {
+                self.note(&placed.dag, format!("nothing waits for {table}: it is cut by a column of times, and has no partitions to look for"));
+            }
+            let after = found.iter().map(|wait| self.wait(placed, wait, priority)).collect();
+            self.dag(placed, &team)
+                .tasks
+                .insert(placed.task.clone(), Task { after, priority, work });
+            if placed.mode.name == "consistency-metrics-compute" {
+                self.publish(placed, priority);
+            }
+        }
+        for (index, said) in &places.odd {
+            let config = &self.inputs.catalog.configs[*index];
+            let dag = places.all().iter().find(|it| it.index == *index).map(|it| it.dag.clone());
+            let what = format!(
+                "{} has the schedule `{said}`, which Airflow does not know: it runs daily",
+                config.address
+            );
+            self.note(&dag.unwrap_or_default(), what);
+        }
+        self.drop_missing();
+    }
+
+    fn note(&mut self, dag: &str, what: String) {
+        self.notes.insert((dag.to_owned(), what));
+    }
+
+    /// What a task waits for.
+    fn before(
+        &self,
+        placed: &Placed,
+        places: &Places,
+        waits: &Waits<'_>,
+    ) -> (Vec<Wait>, Vec<String>) {
+        let of = |mode| places.find(placed.index, mode).map(|it| vec![Wait::Task(it.task.clone())]);
+        let before = match placed.mode.name {
+            "streaming" => Some(Vec::new()),
+            "upload-to-kv" => of("upload"),
+            "log-flattener" => Some(waits.logs(placed)),
+            "build-comparison-table" => of("log-flattener"),
+            "consistency-metrics-compute" => {
+                of("build-comparison-table").or_else(|| of("log-flattener"))
+            }
+            _ => return waits.of(placed),
+        };
+        (before.unwrap_or_default(), Vec::new())
+    }
+
+    /// The task that stands for a wait, made where there is none yet.
+    fn wait(&mut self, placed: &Placed, wait: &Wait, priority: u32) -> String {
+        let (name, work) = match wait {
+            Wait::Task(name) => return name.clone(),
+            Wait::Sensor(name, work) => (name, work),
+        };
+        let team = self.inputs.teams.resolved(&placed.team);
+        let tasks = &mut self.dag(placed, &team).tasks;
+        let fresh = || Task { after: Vec::new(), priority, work: Work::clone(work) };
+        let task = tasks.entry(name.clone()).or_insert_with(fresh);
+        task.priority = task.priority.max(priority);
+        waits::join(&mut task.work, work);
+        name.clone()
+    }
+
+    fn dag(&mut self, placed: &Placed, team: &spec::Team) -> &mut Dag {
+        let streaming = placed.mode.resource == Resource::Stream;
+        let kind = if streaming { Kind::Streaming } else { Kind::Batch };
+        let tags = vec![
+            "chronon".to_owned(),
+            format!("env:{}", self.inputs.env),
+            format!("team:{}", placed.team),
+        ];
+        self.dags.entry(placed.dag.clone()).or_insert_with(|| Dag {
+            team: Some(placed.team.clone()),
+            schedule: Some(placed.cron.clone()),
+            concurrency: team.concurrency,
+            tags,
+            ..empty(kind)
+        })
+    }
+
+    /// What a task runs; none where no command does that.
+    fn work(&mut self, placed: &Placed) -> Option<Work> {
+        let (config, mode, settings) = (self.config(placed), placed.mode, self.inputs.settings);
+        let dialect = self.inputs.catalog.dialect;
+        let span = jobs::span(config, dialect);
+        let argv = argv::scheduled(dialect, settings, config, mode, span);
+        let Some(argv) = argv else {
+            let what = format!(
+                "no command runs `{}` (setting `{}`)",
+                mode.name,
+                command_setting(mode.name, settings)
+            );
+            self.note(&placed.dag, what);
+            return None;
+        };
+        let (conf, blob) = (config.path.clone(), config.blob.to_string());
+        let (address, minutes) = (config.address.clone(), settings.timeout(mode));
+        if mode.resource == Resource::Stream {
+            if settings.own_commands {
+                self.note(&placed.dag, "streams are not kept alive: with runner `command` nothing says whether one runs".to_owned());
+                return None;
+            }
+            let check = check(&argv);
+            let mode = mode.name.to_owned();
+            return Some(Work::KeepAlive {
+                config: address,
+                conf,
+                blob,
+                mode,
+                check,
+                argv,
+                minutes,
+            });
+        }
+        Some(Work::Job {
+            config: address,
+            conf,
+            blob,
+            mode: mode.name.to_owned(),
+            argv,
+            grid: placed.grid.clone(),
+            minutes,
+            proof: proof(self.inputs, mode.name),
+        })
+    }
+
+    /// The last task of a join's consistency jobs.
+    fn publish(&mut self, placed: &Placed, priority: u32) {
+        let config = self.config(placed);
+        let Some(table) = config.output_table() else { return };
+        let work = Work::Publish {
+            config: config.address.clone(),
+            conf: config.path.clone(),
+            table: format!("{table}_consistency"),
+            grid: placed.grid.clone(),
+        };
+        let name = placed.task.replacen(placed.mode.name, "publish-metrics", 1);
+        let task = Task { after: vec![placed.task.clone()], priority, work };
+        if let Some(dag) = self.dags.get_mut(&placed.dag) {
+            dag.tasks.insert(name, task);
+        }
+    }
+
+    /// Takes out edges to tasks that no command runs.
+    fn drop_missing(&mut self) {
+        for dag in self.dags.values_mut() {
+            let known: BTreeSet<String> = dag.tasks.keys().cloned().collect();
+            for task in dag.tasks.values_mut() {
+                task.after.retain(|it| known.contains(it));
+                task.after.sort();
+            }
+        }
+    }
+
+    /// The DAG that uploads metadata which the ledger does not call current.
+    fn metadata(&mut self) {
+        let Inputs { catalog, lineage, settings, .. } = *self.inputs;
+        let Some(mode) = modes::by_name("metadata-upload") else { return };
+        let mut configs = BTreeMap::new();
+        for (index, config) in catalog.configs.iter().enumerate() {
+            if !resources(catalog, lineage, index).contains(&Resource::Metadata) {
+                continue;
+            }
+            let argv = argv::scheduled(catalog.dialect, settings, config, mode, Span::UpTo);
+            let Some(argv) = argv else { continue };
+            configs.insert(
+                config.address.to_string(),
+                Metadata {
+                    conf: config.path.clone(),
+                    argv,
+                    blob: config.blob.to_string(),
+                    team: team_of(config),
+                    minutes: settings.timeout(mode),
+                    proof: proof(self.inputs, mode.name),
+                },
+            );
+        }
+        let name = format!("{}_metadata", self.prefix);
+        if configs.is_empty() {
+            return;
+        }
+        if self.inputs.state.is_none() {
+            self.note(&name, "metadata is not looked after: no worker could read the ledger (setting `state`, as gs://BUCKET/PREFIX)".to_owned());
+            return;
+        }
+        let schedule = Some(cron::OFTEN.to_owned());
+        self.dags
+            .insert(name, Dag { schedule, configs, tags: self.tags(), ..empty(Kind::Metadata) });
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec!["chronon".to_owned(), format!("env:{}", self.inputs.env)]
+    }
+
+    /// The DAGs of one job each, for people and for applies.
+    fn bounded(&mut self) {
+        let others = modes::MODES.iter().map(|it| it.name).filter(|it| *it != "backfill");
+        let all = ["group_bys", "joins"];
+        // Joins archive as a whole, and a query may read what it wrote the day before: in order.
+        let rows: [(&str, Vec<&str>, &[&str], u32); 4] = [
+            ("gb_backfill", vec!["backfill"], &["group_bys"], 4),
+            ("join_backfill", vec!["backfill"], &["joins"], 1),
+            ("staging_query_backfill", vec!["backfill"], &["staging_queries"], 1),
+            ("job", others.collect(), &all, 1),
+        ];
+        for (name, modes, types, parallel) in rows {
+            let words = |it: &[&str]| it.iter().map(|it| (*it).to_owned()).collect();
+            let dag = Dag {
+                modes: words(&modes),
+                types: words(types),
+                parallel,
+                tags: self.tags(),
+                ..empty(Kind::Bounded)
+            };
+            self.dags.insert(format!("{}_{name}", self.prefix), dag);
+        }
+    }
+
+    fn finish(mut self) -> Built {
+        let Inputs { env, catalog, settings, teams, state, .. } = *self.inputs;
+        let jobs = by_hand(self.inputs);
+        let mut names: BTreeMap<String, String> = BTreeMap::new();
+        for (id, dag) in &self.dags {
+            names.extend(dag.team.iter().map(|team| (team.clone(), id.clone())));
+            names.extend(dag.configs.values().map(|it| (it.team.clone(), id.clone())));
+        }
+        names.extend(
+            jobs.values()
+                .map(|it| it.team.clone())
+                .filter(|it| !names.contains_key(it))
+                .map(|it| (it, String::new()))
+                .collect::<Vec<_>>(),
+        );
+        for (team, dag) in &names {
+            if let Some(what) = teams.stranger(team) {
+                self.note(dag, what);
+            }
+        }
+        let clusters = modes::MODES.iter().filter_map(|mode| {
+            let it = settings.cluster(mode)?;
+            Some((
+                mode.name.to_owned(),
+                spec::Cluster {
+                    workers: it.workers,
+                    machine: it.machine,
+                    image: it.image,
+                    secondary_workers: it.secondary_workers,
+                    autoscaling_policy: it.autoscaling_policy,
+                },
+            ))
+        });
+        let manifest = spec::Manifest {
+            format: spec::FORMAT,
+            digest: String::new(),
+            env: env.to_owned(),
+            dialect: catalog.dialect.name().to_owned(),
+            commit: catalog.commit.to_string(),
+            files: String::new(),
+            state: state.map(str::to_owned),
+            teams: names.keys().map(|name| (name.clone(), teams.resolved(name))).collect(),
+            sensor: self.sensor(),
+            cluster: clusters.collect(),
+            publish_metrics: settings.airflow.publish_metrics.clone(),
+            breaker_days: settings.airflow.breaker_days.unwrap_or(BREAKER_DAYS),
+            dags: self.dags,
+        };
+        let pools = teams.pools(names.keys());
+        Built { manifest, notes: self.notes.into_iter().collect(), jobs, pools }
+    }
+
+    fn sensor(&self) -> spec::Sensor {
+        let airflow = &self.inputs.settings.airflow;
+        match self.sensor {
+            Sensor::Metastore => spec::Sensor::Metastore,
+            Sensor::Delta => {
+                spec::Sensor::Delta { path: airflow.delta_path.clone().unwrap_or_default() }
+            }
+            Sensor::Hive => {
+                let connection = airflow.hive_connection.as_deref().unwrap_or("metastore_default");
+                spec::Sensor::Hive { connection: connection.to_owned() }
+            }
+            Sensor::Command => {
+                spec::Sensor::Command { argv: airflow.sensor_command.clone().unwrap_or_default() }
+            }
+        }
+    }
+}
+
+/// What proves that jobs of a mode are done.
+pub(super) fn proof(inputs: &Inputs<'_>, mode: &str) -> Proof {
+    let oss = inputs.catalog.dialect == Dialect::Oss;
+    match inputs.settings.own_commands || (oss && mode == "upload-to-kv") {
+        true => Proof::Exit,
+        false => Proof::Cli,
+    }
+}
+
+fn empty(kind: Kind) -> Dag {
+    Dag {
+        kind,
+        team: None,
+        schedule: None,
+        concurrency: 16,
+        tags: Vec::new(),
+        tasks: BTreeMap::new(),
+        configs: BTreeMap::new(),
+        modes: Vec::new(),
+        types: Vec::new(),
+        parallel: 0,
+    }
+}
+
+/// The setting that would give a mode a command.
+fn command_setting(mode: &str, settings: &EnvSettings) -> &'static str {
+    match (settings.own_commands, mode) {
+        (false, "upload-to-kv") => "env.*.kv_upload",
+        _ => "env.*.mode.*.command",
+    }
+}
+
+const DEPLOY: &str = "--streaming-mode=deploy";
+const CHECK: &str = "--streaming-mode=check-if-job-is-running";
+
+/// The command that looks whether a stream runs; empty where the deploy itself looks (dialect OSS,
+/// reference §4.2).
+fn check(argv: &[String]) -> Vec<String> {
+    if !argv.iter().any(|word| word == DEPLOY) {
+        return Vec::new();
+    }
+    let savepoint = |word: &&String| !word.ends_with("-savepoint");
+    let look = |word: &String| if word == DEPLOY { CHECK.to_owned() } else { word.clone() };
+    argv.iter().filter(savepoint).map(look).collect()
+}

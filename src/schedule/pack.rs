@@ -1,0 +1,129 @@
+//! A manifest with the files of its commit: what is published, byte by byte.
+//!
+//! # Why
+//! A deploy that stops half-way must leave the DAGs as they were. So files lie under the hash of
+//! their own content, where nothing ever changes, and the manifest that points to them is written
+//! last. Each file is packed by itself: a task inflates what it needs and nothing else.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use serde::Serialize;
+use sha2::Digest;
+use sha2::Sha256;
+
+use super::build::Built;
+use super::spec;
+use super::spec::Index;
+use super::spec::Manifest;
+use crate::model::name::hex_of;
+use crate::source::Held;
+
+/// The files of a commit, packed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// Names the pack.
+    pub name: String,
+    /// The pack.
+    pub bytes: Vec<u8>,
+    /// Where each file lies in it.
+    files: BTreeMap<String, spec::Place>,
+}
+
+/// A manifest and the index that it names, as bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// The manifest as a value.
+    pub manifest: Manifest,
+    /// The manifest.
+    pub json: Vec<u8>,
+    /// The index.
+    pub index: Vec<u8>,
+}
+
+/// The folder of everything that lies under its own hash.
+const FOLDER: &str = "chronon_files";
+
+impl Packed {
+    /// Packs files, in the order of their paths.
+    pub fn of(files: &BTreeMap<String, Held>) -> Self {
+        let (mut bytes, mut places) = (Vec::new(), BTreeMap::new());
+        for (path, held) in files {
+            let (start, deflated) = (bytes.len(), deflated(&held.content));
+            let hash = hex_of(&Sha256::digest(&held.content));
+            let place = (start as u64, deflated.len() as u64, hash, held.executable);
+            places.insert(path.clone(), place);
+            bytes.extend(deflated);
+        }
+        let name = hex_of(&Sha256::digest(&bytes));
+        Self { name, bytes, files: places }
+    }
+
+    /// Where it is published.
+    pub fn key(&self) -> String {
+        format!("{FOLDER}/{}.pack", self.name)
+    }
+}
+
+fn deflated(content: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    // To memory, which does not fail.
+    let written = encoder.write_all(content).and_then(|()| encoder.finish());
+    written.unwrap_or_default()
+}
+
+/// The index of packed files: name and bytes. `steps` are the commands of one plan.
+pub fn index(
+    built: &Built,
+    packed: &Packed,
+    steps: BTreeMap<String, Vec<String>>,
+) -> (String, Vec<u8>) {
+    let shared = packed.files.keys().filter(|path| !built.jobs.contains_key(*path));
+    let index = Index {
+        format: spec::FORMAT,
+        pack: packed.name.clone(),
+        commit: built.manifest.commit.clone(),
+        dialect: built.manifest.dialect.clone(),
+        files: packed.files.clone(),
+        shared: shared.cloned().collect(),
+        jobs: built.jobs.clone(),
+        steps,
+    };
+    let bytes = canonical(&index);
+    (hex_of(&Sha256::digest(&bytes)), bytes)
+}
+
+/// Where an index of this name is published.
+pub fn index_key(name: &str) -> String {
+    format!("{FOLDER}/{name}.json")
+}
+
+impl Bundle {
+    /// The manifest, with its files and its digest.
+    pub fn of(built: &Built, packed: &Packed) -> Self {
+        let (files, index) = index(built, packed, BTreeMap::new());
+        let mut manifest = Manifest { files, ..built.manifest.clone() };
+        let mut json = serde_json::to_value(&manifest).unwrap_or_default();
+        if let Some(map) = json.as_object_mut() {
+            map.remove("digest");
+        }
+        manifest.digest = format!("sha256:{}", hex_of(&Sha256::digest(json.to_string())));
+        Self { json: canonical(&manifest), index, manifest }
+    }
+
+    /// Where the index is published.
+    pub fn index_key(&self) -> String {
+        index_key(&self.manifest.files)
+    }
+}
+
+/// A document as bytes: keys sorted, a line to each DAG, so that two of them can be compared.
+fn canonical(document: &impl Serialize) -> Vec<u8> {
+    // Every key is a string, and maps of values are sorted.
+    let value = serde_json::to_value(document).unwrap_or_default();
+    let mut bytes = serde_json::to_vec_pretty(&value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}

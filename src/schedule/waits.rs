@@ -1,0 +1,315 @@
+//! What a job waits for: the partitions that it reads and nobody here writes, and the tasks that
+//! write the others.
+//!
+//! # Why
+//! A job that starts before its sources are there computes too little and says nothing. So every
+//! read of a config becomes a wait, found by lineage and never by hand; waits that are alike are
+//! one task per DAG, for each of them costs a look every few minutes.
+
+use std::collections::BTreeSet;
+
+use super::jobs;
+use super::jobs::Placed;
+use super::jobs::Places;
+use super::spec::Grid;
+use super::spec::Work;
+use super::teams::Teams;
+use crate::model::catalog::Catalog;
+use crate::model::catalog::Config;
+use crate::model::facts::Read;
+use crate::model::facts::Role;
+use crate::model::lineage::EdgeKind;
+use crate::model::lineage::Lineage;
+use crate::model::name::ConfigType;
+use crate::model::name::sanitize;
+use crate::model::partitions::Cut;
+use crate::model::partitions::Ready;
+use crate::plan::argv;
+use crate::plan::settings::EnvSettings;
+use crate::plan::settings::airflow::Sensor;
+
+/// Something that a task waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// A task of the same DAG, which is there anyway.
+    Task(String),
+    /// A task that does nothing but wait.
+    Sensor(String, Box<Work>),
+}
+
+/// Partition column where nobody says another (reference §1.4).
+const COLUMN: &str = "ds";
+
+/// The table in which views of staging queries say which days are there (reference §3.2).
+const SIGNALS: &str = "chronon_signal_partitions";
+
+/// Suffixes of tables that another mode than the backfill writes (reference §1.6).
+const SIDE_MODES: [(&str, &str); 7] = [
+    ("__upload", "upload"),
+    ("_upload", "upload"),
+    ("_logged", "log-flattener"),
+    ("_comparison", "build-comparison-table"),
+    ("_consistency", "consistency-metrics-compute"),
+    ("_consistency_upload", "consistency-metrics-compute"),
+    ("", "backfill"),
+];
+
+/// Suffixes of tables that no scheduled mode writes.
+const ELSEWHERE: [&str; 5] =
+    ["_labels", "_labeled", "_labeled_latest", "_daily_stats", "_logged_daily_stats"];
+
+/// What waits are derived from.
+pub(super) struct Waits<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) lineage: &'a Lineage,
+    pub(super) places: &'a Places,
+    pub(super) settings: &'a EnvSettings,
+    pub(super) teams: &'a Teams,
+    pub(super) sensor: Sensor,
+}
+
+/// A table that a job reads.
+struct Source<'a> {
+    table: &'a str,
+    ready: Ready,
+    /// The task that writes it, where one of ours does.
+    producer: Option<&'a Placed>,
+}
+
+impl Waits<'_> {
+    /// What a task waits for before it runs, sorted; and the tables that it reads and nothing can
+    /// wait for.
+    pub(super) fn of(&self, placed: &Placed) -> (Vec<Wait>, Vec<String>) {
+        let config = &self.catalog.configs[placed.index];
+        let (mut waits, mut timed) = (Vec::new(), Vec::new());
+        for source in self.sources(placed.index, placed.mode.name) {
+            match &source.producer {
+                Some(producer) => waits.push(external(placed, producer, &source.ready)),
+                None if source.ready.timed => timed.push(source.table.to_owned()),
+                None => waits.push(self.partition(placed, config, source.table, &source.ready)),
+            }
+        }
+        waits.sort_by(|a, b| name(a).cmp(name(b)));
+        waits.dedup_by(|a, b| name(a) == name(b));
+        (waits, timed)
+    }
+
+    /// The logs that the first consistency job reads, where a setting names their table.
+    pub(super) fn logs(&self, placed: &Placed) -> Vec<Wait> {
+        let config = &self.catalog.configs[placed.index];
+        let team = config.facts.team.as_deref();
+        let tables = ["log_table", "schema_table"]
+            .map(|it| self.settings.argument(it, team, placed.mode.name).first());
+        let qualified = tables.into_iter().flatten().filter(|it| it.contains('.'));
+        let waits = qualified.map(|it| self.partition(placed, config, it, &Ready::default()));
+        waits.collect()
+    }
+
+    /// The tables that a mode of a config reads.
+    fn sources(&self, index: usize, mode: &str) -> Vec<Source<'_>> {
+        let config = &self.catalog.configs[index];
+        let facts = &config.facts;
+        let edges = self.lineage.upstream(index);
+        let chained: BTreeSet<Option<u32>> = edges
+            .iter()
+            .filter(|edge| edge.kind == EdgeKind::Chains)
+            .filter_map(|edge| Some(facts.reads.get(edge.read?)?.inside))
+            .collect();
+        let mut sources = Vec::new();
+        for (at, read) in facts.reads.iter().enumerate() {
+            let edge = edges.iter().find(|it| it.read == Some(at) && it.kind.reads_table());
+            let theirs = read.inside.is_some() && chained.contains(&read.inside);
+            let counts = match edge {
+                Some(_) => true,
+                None => !theirs && read.role != Role::Sql && read.role != Role::Training,
+            };
+            let filter = read.role == Role::KeyFilter && mode != "upload";
+            if !counts || filter || is_own(config, read) || read.table.contains("{{") {
+                continue;
+            }
+            let producer = edge.and_then(|edge| self.producer(edge.upstream, read, edge.kind));
+            // What stands inside a chained join has no table of its own to wait for.
+            if producer.is_none() && read.table.is_empty() {
+                continue;
+            }
+            sources.push(Source { table: &read.table, ready: ready(config, read), producer });
+        }
+        sources.extend(self.declared(config));
+        sources
+    }
+
+    /// What a config declares by hand.
+    fn declared<'a>(&'a self, config: &'a Config) -> Vec<Source<'a>> {
+        let produced = |table: &str| self.lineage.producer(table);
+        let declared = config.facts.declared.iter().filter(|it| {
+            let view = it.ready.below.iter().find_map(|part| part.strip_prefix("table_name="));
+            !(it.table.ends_with(SIGNALS) && view.is_some_and(|view| produced(view).is_some()))
+        });
+        let of = |it: &'a crate::model::partitions::Declared| Source {
+            table: &it.table,
+            ready: it.ready.clone(),
+            producer: produced(&it.table).and_then(|at| self.places.find(at, "backfill")),
+        };
+        declared.filter(|it| !is_self(config, &it.table)).map(of).collect()
+    }
+
+    /// The task that writes what an edge reads, where the clock runs it.
+    fn producer(&self, upstream: usize, read: &Read, kind: EdgeKind) -> Option<&Placed> {
+        if kind == EdgeKind::Chains {
+            return self.places.find(upstream, "backfill");
+        }
+        let output = self.catalog.configs[upstream].output_table()?.to_lowercase();
+        let table = read.table.to_lowercase();
+        let side = table.strip_prefix(&output)?;
+        if ELSEWHERE.contains(&side) {
+            return None;
+        }
+        let row = SIDE_MODES.iter().find(|row| row.0 == side);
+        self.places.find(upstream, row.map_or("backfill", |row| row.1))
+    }
+
+    /// A wait for a partition that no task of ours writes.
+    fn partition(&self, placed: &Placed, config: &Config, table: &str, ready: &Ready) -> Wait {
+        let (column, format) = self.teams.usual(&placed.team);
+        let team = Cut { column, format, ..Cut::default() };
+        let usual = config.facts.usual_cut.as_deref().cloned().unwrap_or_default().or(&team);
+        let grid = jobs::grid(&ready.cut, usual.format.clone());
+        let column = ready.cut.column.clone().or(usual.column);
+        let column = column.unwrap_or_else(|| COLUMN.to_owned());
+        let signal = view_of(ready);
+        let table = signal.unwrap_or_else(|| table.to_owned());
+        let mut id = format!("wait__{}{}", sanitize(&table), lagging(ready.lag));
+        for part in &ready.below {
+            id = format!("{id}__{}", sanitize(part));
+        }
+        let plain = column == COLUMN && is_daily(&grid) && is_daily(&placed.grid);
+        if !plain || ready.last.is_some() {
+            let all = format!("{column} {grid:?} {:?} {:?}", placed.grid, ready.last);
+            id = format!("{id}__{}", jobs::hash(&all));
+        }
+        let metastore = self.sensor == Sensor::Metastore;
+        let work = Work::Partition {
+            table,
+            column,
+            grid,
+            lag: ready.lag,
+            below: ready.below.clone(),
+            first: ready.first.clone(),
+            last: ready.last.clone(),
+            of: placed.grid.clone(),
+            conf: if metastore { config.path.clone() } else { String::new() },
+            argv: if metastore {
+                argv::check_partitions(self.settings, config)
+            } else {
+                Vec::new()
+            },
+        };
+        Wait::Sensor(jobs::short(id), Box::new(work))
+    }
+}
+
+/// What two tasks wait for together, that read the same from different days on: the earlier of
+/// them counts, for before it nothing has to be there.
+pub(super) fn join(known: &mut Work, other: &Work) {
+    let (Some(known), Some(other)) = (first(known), first_of(other)) else { return };
+    let earlier = match (&*known, other) {
+        (Some(known), Some(other)) => other < known,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    if earlier {
+        known.clone_from(other);
+    }
+}
+
+fn first(work: &mut Work) -> Option<&mut Option<String>> {
+    match work {
+        Work::Partition { first, .. } | Work::External { first, .. } => Some(first),
+        Work::Job { .. } | Work::KeepAlive { .. } | Work::Publish { .. } => None,
+    }
+}
+
+fn first_of(work: &Work) -> Option<&Option<String>> {
+    match work {
+        Work::Partition { first, .. } | Work::External { first, .. } => Some(first),
+        Work::Job { .. } | Work::KeepAlive { .. } | Work::Publish { .. } => None,
+    }
+}
+
+fn is_daily(grid: &Grid) -> bool {
+    *grid == Grid { format: "yyyy-MM-dd".to_owned(), minutes: 1440, shift: 0 }
+}
+
+fn name(wait: &Wait) -> &str {
+    match wait {
+        Wait::Task(name) | Wait::Sensor(name, _) => name,
+    }
+}
+
+/// The signal table of a view that a read waits for.
+fn view_of(ready: &Ready) -> Option<String> {
+    let view = ready.below.iter().find_map(|part| part.strip_prefix("table_name="))?;
+    let space = view.rsplit_once('.').map_or("default", |it| it.0);
+    Some(format!("{space}.{SIGNALS}"))
+}
+
+/// When what a config reads is there, its own lag included.
+fn ready(config: &Config, read: &Read) -> Ready {
+    let mut ready = read.ready.as_deref().cloned().unwrap_or_default();
+    ready.lag += config.facts.lag * 1440;
+    ready
+}
+
+/// Whether a config reads what it writes itself, as a join does that starts from its own logs: to
+/// wait for that would be to wait for itself.
+fn is_own(config: &Config, read: &Read) -> bool {
+    is_self(config, &read.table)
+}
+
+fn is_self(config: &Config, table: &str) -> bool {
+    let own = config.output_table().unwrap_or_default().to_lowercase();
+    let table = table.to_lowercase();
+    let beside = table
+        .strip_prefix(&own)
+        .is_some_and(|rest| rest.is_empty() || SIDE_MODES.iter().any(|row| row.0 == rest));
+    !own.is_empty() && beside
+}
+
+/// A lag as a part of a name.
+fn lagging(minutes: i64) -> String {
+    match minutes {
+        0 => String::new(),
+        whole if whole % 1440 == 0 => format!("__minus_{}d", whole / 1440),
+        whole if whole % 60 == 0 => format!("__minus_{}h", whole / 60),
+        other => format!("__minus_{other}m"),
+    }
+}
+
+/// A wait for a task of ours: directly where it is of the same run, else by a sensor.
+fn external(placed: &Placed, producer: &Placed, ready: &Ready) -> Wait {
+    if producer.dag == placed.dag && ready.lag == 0 && producer.grid == placed.grid {
+        return Wait::Task(producer.task.clone());
+    }
+    let family = producer.dag.clone();
+    let mut id = format!("wait__{family}__{}{}", producer.task, lagging(ready.lag));
+    if ready.last.is_some() || !is_daily(&placed.grid) {
+        let all = format!("{:?} {:?}", placed.grid, ready.last);
+        id = format!("{id}__{}", jobs::hash(&all));
+    }
+    let work = Work::External {
+        dag: producer.dag.clone(),
+        task: producer.task.clone(),
+        schedule: producer.cron.clone(),
+        grid: producer.grid.clone(),
+        lag: ready.lag,
+        first: ready.first.clone(),
+        last: ready.last.clone(),
+        of: placed.grid.clone(),
+    };
+    Wait::Sensor(jobs::short(id), Box::new(work))
+}
+
+/// Whether a config is of a type that jobs run for.
+pub(super) fn has_jobs(kind: ConfigType) -> bool {
+    matches!(kind, ConfigType::GroupBy | ConfigType::Join | ConfigType::StagingQuery)
+}
