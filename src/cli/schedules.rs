@@ -44,13 +44,13 @@ pub(super) struct Sides {
 impl Sides {
     /// The schedules of head and base; none where head's settings do not publish any.
     pub(super) fn of(workspace: &Workspace, lineages: &Lineages) -> Result<Option<Self>, Failure> {
-        let Some(location) = workspace.settings.airflow.dags.clone() else { return Ok(None) };
+        let Some(location) = workspace.settings.dags.place.clone() else { return Ok(None) };
         let pair = &workspace.pair;
         let (settings, teams) = (&workspace.settings, &workspace.teams);
         let head = built(workspace, &pair.head, &lineages.head, settings, teams)?;
         // Settings that nobody can read published nothing.
         let base = workspace.settings_of_base().ok();
-        let base = base.filter(|it| it.0.airflow.dags.is_some());
+        let base = base.filter(|it| it.0.dags.place.is_some());
         let base = base.map(|(settings, teams)| {
             built(workspace, &pair.base, &lineages.base, &settings, &teams)
         });

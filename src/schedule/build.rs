@@ -31,10 +31,7 @@ use crate::plan::argv;
 use crate::plan::argv::Span;
 use crate::plan::modes;
 use crate::plan::settings::EnvSettings;
-use crate::plan::settings::airflow::Sensor;
-
-/// What the names of DAGs start with where nobody says.
-const PREFIX: &str = "chronon";
+use crate::plan::settings::dags::Sensor;
 
 /// After how many failed days in a row a config is paused where nobody says.
 const BREAKER_DAYS: u32 = 3;
@@ -89,8 +86,7 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(inputs: &'a Inputs<'a>) -> Self {
-        let airflow = &inputs.settings.airflow;
-        let prefix = airflow.prefix.as_deref().unwrap_or(PREFIX);
+        let prefix = inputs.settings.airflow.prefix();
         let usual = match inputs.catalog.dialect {
             Dialect::Zip => Sensor::Metastore,
             Dialect::Oss => Sensor::Hive,
@@ -99,7 +95,7 @@ impl<'a> Builder<'a> {
             inputs,
             prefix,
             places: Places::of(prefix, inputs.catalog, inputs.lineage),
-            sensor: airflow.sensor.unwrap_or(usual),
+            sensor: inputs.settings.dags.sensor.unwrap_or(usual),
             dags: BTreeMap::new(),
             notes: BTreeSet::new(),
         }
@@ -388,8 +384,8 @@ impl<'a> Builder<'a> {
             teams: names.keys().map(|name| (name.clone(), teams.resolved(name))).collect(),
             sensor: self.sensor(),
             cluster: clusters.collect(),
-            publish_metrics: settings.airflow.publish_metrics.clone(),
-            breaker_days: settings.airflow.breaker_days.unwrap_or(BREAKER_DAYS),
+            publish_metrics: settings.dags.publish_metrics.clone(),
+            breaker_days: settings.dags.breaker_days.unwrap_or(BREAKER_DAYS),
             dags: self.dags,
         };
         let pools = teams.pools(names.keys());
@@ -397,7 +393,7 @@ impl<'a> Builder<'a> {
     }
 
     fn sensor(&self) -> spec::Sensor {
-        let airflow = &self.inputs.settings.airflow;
+        let airflow = &self.inputs.settings.dags;
         match self.sensor {
             Sensor::Metastore => spec::Sensor::Metastore,
             Sensor::Delta => {

@@ -26,7 +26,7 @@ use crate::model::partitions::Cut;
 use crate::model::partitions::Ready;
 use crate::plan::argv;
 use crate::plan::settings::EnvSettings;
-use crate::plan::settings::airflow::Sensor;
+use crate::plan::settings::dags::Sensor;
 
 /// Something that a task waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]

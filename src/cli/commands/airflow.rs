@@ -174,7 +174,7 @@ fn diff(args: &AirflowDiffArgs, output: &mut Output) -> Result<Exit, Failure> {
     let request =
         Request { base: args.base.clone(), head: args.head.clone(), ..super::request(&args.repo) };
     let prepared = Prepared::of(&request)?;
-    if prepared.settings.airflow.dags.is_none() {
+    if prepared.settings.dags.place.is_none() {
         return Err(Failure::new(format!("env `{}` publishes no schedules", prepared.env))
             .hint(format!(
                 "say where with `env.{}.airflow.dags`, as gs://BUCKET/dags",

@@ -122,7 +122,7 @@ impl Ground<'_> {
         let differs = plan.schedules.as_ref().is_some_and(|it| !it.is_empty());
         let whole = plan.complete && report.is_complete();
         let held = !report.lost && report.cut_off.is_none() && self.session.lease.is_held();
-        let location = self.workspace.settings.airflow.dags.as_ref();
+        let location = self.workspace.settings.dags.place.as_ref();
         let (Some(built), Some(location)) = (basis.schedules(), location) else { return Ok(None) };
         if !differs || !whole || !held || self.watch.is_interrupted() {
             return Ok(None);

@@ -6,15 +6,15 @@
 //! never half understood: all of them are reported at once, each with its line, and an unknown
 //! name with the nearest known one.
 
-pub mod airflow;
+pub mod dags;
 mod policies;
 mod read;
 mod table;
 mod takes;
 
-pub use airflow::Airflow;
-pub use airflow::Cluster;
-pub use airflow::Team;
+pub use dags::Dags;
+pub use dags::Cluster;
+pub use dags::Team;
 pub use read::read;
 pub use table::ARGUMENT_PLACES;
 pub use table::ARGUMENTS;
@@ -31,7 +31,7 @@ use crate::model::day::Day;
 use crate::model::name::Dialect;
 use crate::plan::modes::Mode;
 use crate::plan::policy::Policy;
-use airflow::ClusterSettings;
+use dags::ClusterSettings;
 
 /// The file's name, at the top of the repository.
 pub const FILE: &str = "chronon-plan.toml";
@@ -90,7 +90,7 @@ pub struct EnvSettings {
     /// The command that looks for a job of an earlier run.
     pub find: Option<Vec<String>>,
     /// Its schedules.
-    pub airflow: Airflow,
+    pub dags: Dags,
     command: Option<Vec<String>>,
     modes: BTreeMap<String, ModeSettings>,
     cluster: ClusterSettings,
@@ -127,7 +127,7 @@ impl EnvSettings {
     /// standing one.
     pub fn cluster(&self, mode: &Mode) -> Option<Cluster> {
         let own = self.modes.get(mode.name).map(|it| it.cluster.clone()).unwrap_or_default();
-        own.cluster(&self.cluster, mode, self.airflow.ephemeral)
+        own.cluster(&self.cluster, mode, self.dags.ephemeral)
     }
 
     fn keep_of_mode(&mut self, mode: &str, name: &str, values: &[String]) -> bool {

@@ -163,7 +163,7 @@ impl Reader<'_> {
         found.extend(unknown.map(|what| (vec!["ci", "envs"], what)));
         let twice = policies::label_twice(&self.settings.ci.labels);
         found.extend(twice.map(|what| (vec!["ci", "label"], what)));
-        let wrong = |it: (&String, &EnvSettings)| Some((it.0.clone(), it.1.airflow.wrong()?));
+        let wrong = |it: (&String, &EnvSettings)| Some((it.0.clone(), it.1.dags.wrong()?));
         let schedules: Vec<_> = self.settings.envs.iter().filter_map(wrong).collect();
         for (name, (at, what)) in &schedules {
             found.push((vec!["env", name, "airflow", at], what.clone()));
@@ -238,7 +238,7 @@ fn keep_of_env(env: &mut EnvSettings, path: &[&str], values: Vec<String>) {
         ["command"] => env.command = Some(values),
         ["find"] => env.find = Some(values),
         ["airflow", "cluster", ..] => env.cluster.keep(&path[1..], &values),
-        ["airflow", rest @ ..] => env.airflow.keep(rest, values),
+        ["airflow", rest @ ..] => env.dags.keep(rest, values),
         ["mode", mode, "compute"] | ["mode", mode, "cluster", _] => {
             let of = env.modes.entry((*mode).to_owned()).or_default();
             of.cluster.keep(&path[2..], &values);

@@ -102,7 +102,6 @@ pub const SETTINGS: &[Setting] = &[
     setting("env.*.backfill.start", Takes::Date, "none", "where backfills start that no config gives a start"),
     setting("env.*.backfill.chunk_days", Takes::Number(1, 36500), "one job for all days", "how many days one job of a backfill computes at most; an apply that was killed goes on with the next chunk"),
     setting("env.*.airflow.dags", Takes::Text, "no schedule is published", "where the DAGs are published: `gs://BUCKET/PREFIX` of Composer's DAGs folder, or a folder from the repository's top; with it, plans show schedules and applies publish them"),
-    setting("env.*.airflow.prefix", Takes::Word, "chronon", "what the names of DAGs start with; envs that share an Airflow need different ones"),
     setting("env.*.airflow.sensor", Takes::OneOf(&["metastore", "delta", "hive", "command"]), "`metastore`, or `hive` in dialect oss", "how DAGs wait for partitions: by the CLI's `check-partitions`, the log of a Delta table, the Hive metastore, or `sensor_command`"),
     setting("env.*.airflow.delta_path", Takes::Text, "none", "with sensor `delta`: where a table lies, as `gs://BUCKET/{namespace}/{table}`"),
     setting("env.*.airflow.sensor_command", Takes::Template(&["table", "partition"]), "none", "with sensor `command`: exits with 0 where the partition is there, with 1 where it is not"),

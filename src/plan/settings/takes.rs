@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::airflow::wrong_alert;
+use super::dags::wrong_alert;
 use super::table::Item;
 use super::table::Takes;
 use crate::model::day::Day;

@@ -7,11 +7,9 @@ use crate::plan::modes::Mode;
 
 /// The schedules of one env.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Airflow {
-    /// Where the DAGs are published, where they are: `gs://BUCKET/PREFIX` or a folder.
-    pub dags: Option<String>,
-    /// What the names of DAGs start with.
-    pub prefix: Option<String>,
+pub struct Dags {
+    /// Where they are published, where they are: `gs://BUCKET/PREFIX` or a folder.
+    pub place: Option<String>,
     /// How partitions are waited for, where that is said.
     pub sensor: Option<Sensor>,
     /// Where a Delta table lies; `{namespace}` and `{table}` are filled in.
@@ -112,12 +110,11 @@ impl ClusterSettings {
     }
 }
 
-impl Airflow {
+impl Dags {
     pub(super) fn keep(&mut self, path: &[&str], values: Vec<String>) {
         let first = values.first().cloned();
         match path {
-            ["dags"] => self.dags = first,
-            ["prefix"] => self.prefix = first,
+            ["dags"] => self.place = first,
             ["sensor"] => {
                 let named = |row: &&(Sensor, &str)| Some(row.1) == first.as_deref();
                 self.sensor = SENSORS.iter().find(named).map(|row| row.0);
