@@ -6,11 +6,15 @@
 //! never half understood: all of them are reported at once, each with its line, and an unknown
 //! name with the nearest known one.
 
+mod airflow;
 mod policies;
 mod read;
 mod table;
 mod takes;
 
+pub use airflow::Airflow;
+pub use airflow::Api;
+pub use airflow::Auth;
 pub use read::read;
 pub use table::ARGUMENT_PLACES;
 pub use table::ARGUMENTS;
@@ -82,6 +86,8 @@ pub struct EnvSettings {
     pub legacy_cli: bool,
     /// Whether jobs are commands of one's own.
     pub own_commands: bool,
+    /// How Airflow runs the jobs, where it does.
+    pub airflow: Airflow,
     /// The command that looks for a job of an earlier run.
     pub find: Option<Vec<String>>,
     command: Option<Vec<String>>,

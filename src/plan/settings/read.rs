@@ -223,7 +223,11 @@ fn keep_of_env(env: &mut EnvSettings, path: &[&str], values: Vec<String>) {
         ["retry_delay"] => env.retry_delay = number,
         ["archive"] => env.archive = Some(values),
         ["cli"] => env.legacy_cli = first.as_deref() == Some("legacy"),
-        ["runner"] => env.own_commands = first.as_deref() == Some("command"),
+        ["runner"] => {
+            env.own_commands = first.as_deref() == Some("command");
+            env.airflow.runs = first.as_deref() == Some("airflow");
+        }
+        ["airflow", name] => env.airflow.keep(name, first),
         ["command"] => env.command = Some(values),
         ["find"] => env.find = Some(values),
         ["mode", mode, name] if env.keep_of_mode(mode, name, &values) => {}
