@@ -15,32 +15,24 @@ use std::time::Duration;
 use super::board::Board;
 use super::board::State;
 use super::progress::Progress;
-use super::runner::Context;
-use super::runner::Found;
 use super::runner::Job;
-use super::runner::Outcome;
 use super::runner::Runner;
 use super::runner::Stop;
-use super::work;
+use super::step::Ended;
 use super::work::Piece;
 use crate::model::ledger::Applied;
 use crate::model::name::Address;
 use crate::model::name::Resource;
 use crate::state::clock::Clock;
 use crate::state::journal::Carried;
-use crate::state::journal::Ending;
 use crate::state::journal::Event;
 use crate::state::journal::Journal;
 use crate::state::journal::JournalError;
-use crate::state::journal::Open;
 use crate::state::lease::Lease;
 use crate::state::ledger::Row;
 
 /// How often something that waits looks whether to stop.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// The longest pause before another attempt.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// How a step is brought about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,10 +92,21 @@ pub struct Apply<'a> {
     pub clock: &'a Clock,
     /// The time of day as RFC 3339, for the ledger.
     pub date: &'a (dyn Fn() -> String + Sync),
+    /// What becomes of jobs that run.
+    pub wait: Wait,
     /// When to stop.
     pub stop: &'a Stop,
     /// Who is told what happens.
     pub tell: &'a (dyn Fn(Progress) + Sync),
+}
+
+/// What becomes of jobs that run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// They are left to run, where the runner can do that.
+    pub detach: bool,
+    /// Those that earlier runs started are collected: one that failed is not started again.
+    pub collect: bool,
 }
 
 /// What came of it.
@@ -122,6 +125,8 @@ pub struct Report {
     pub lost: bool,
     /// How many steps were left behind when everything stopped.
     pub left: usize,
+    /// How many steps run on without this apply.
+    pub detached: usize,
     /// Steps that were begun, by this run or one before, and whose resources are not applied.
     pub begun: BTreeSet<String>,
 }
@@ -133,18 +138,10 @@ impl Report {
     }
 }
 
-/// How a step ended.
-enum Ended {
-    Done { job: Option<String>, before: bool },
-    Failed { what: String, tail: Vec<String>, log: String },
-    ByHand(String),
-    Left,
-}
-
 /// What workers share.
-struct Shared {
+pub(super) struct Shared {
     board: Board,
-    report: Report,
+    pub(super) report: Report,
 }
 
 /// Runs the steps.
@@ -165,12 +162,13 @@ pub fn run(apply: &Apply<'_>) -> Report {
     engine.report()
 }
 
-struct Engine<'a> {
-    apply: &'a Apply<'a>,
-    shared: Mutex<Shared>,
+/// What runs.
+pub(super) struct Engine<'a> {
+    pub(super) apply: &'a Apply<'a>,
+    pub(super) shared: Mutex<Shared>,
     moved: Condvar,
     /// What the journals say, this run's included.
-    carried: Mutex<Carried>,
+    pub(super) carried: Mutex<Carried>,
 }
 
 impl Engine<'_> {
@@ -205,7 +203,7 @@ impl Engine<'_> {
     }
 
     /// Whether anything may start; a lock that is gone stops everything.
-    fn may_start(&self, shared: &mut Shared) -> bool {
+    pub(super) fn may_start(&self, shared: &mut Shared) -> bool {
         let lease = self.apply.lease;
         // A machine that slept may still be the holder: only the store can tell.
         if !lease.is_held() && (lease.renew().is_err() || !lease.is_held()) {
@@ -236,10 +234,14 @@ impl Engine<'_> {
         };
         let mut shared = lock(&self.shared);
         shared.report.left += usize::from(matches!(ended, Ended::Left));
+        shared.report.detached += usize::from(matches!(ended, Ended::Detached));
         let skipped = shared.board.fail(at);
         drop(shared);
         match ended {
-            Ended::Failed { what, tail, log } => tell(Progress::Failed { step, what, tail, log }),
+            Ended::Failed { what, tail, log, page } => {
+                tell(Progress::Failed { step, what, tail, log, page });
+            }
+            Ended::Detached => tell(Progress::Detached { step }),
             Ended::ByHand(what) => tell(Progress::ByHand { step, what }),
             Ended::Left | Ended::Done { .. } => tell(Progress::Left { step }),
         }
@@ -273,7 +275,7 @@ impl Engine<'_> {
     }
 
     /// Journals events; where that fails, everything stops.
-    fn keep(&self, events: Vec<Event>) -> Result<(), ()> {
+    pub(super) fn keep(&self, events: Vec<Event>) -> Result<(), ()> {
         match self.apply.journal.add(events.clone()) {
             Ok(()) => {
                 let mut carried = lock(&self.carried);
@@ -287,169 +289,6 @@ impl Engine<'_> {
                 shared.report.cut_off = Some(error);
                 Err(())
             }
-        }
-    }
-
-    fn step(&self, at: usize) -> Ended {
-        let task = &self.apply.tasks[at];
-        let pieces = match &task.how {
-            How::Jobs(pieces) => pieces,
-            How::Scheduler | How::DoneByHand => return Ended::Done { job: None, before: false },
-            How::ByHand(what) => return Ended::ByHand(what.clone()),
-        };
-        if let Err(ended) = self.wait_for_others(task, pieces) {
-            return ended;
-        }
-        let (mut last, mut before) = (None, true);
-        for (number, piece) in pieces.iter().enumerate() {
-            if let Some(done) = lock(&self.carried).done.get(&piece.work) {
-                last = done.job.clone();
-                continue;
-            }
-            before = false;
-            match self.piece(task, piece, (number + 1, pieces.len())) {
-                Ended::Done { job, .. } => last = job,
-                other => return other,
-            }
-        }
-        Ended::Done { job: last, before }
-    }
-
-    /// Waits for jobs of the same step that earlier runs started for something else: two jobs must
-    /// not write one table at once. What comes of them is of no account.
-    fn wait_for_others(&self, task: &Task, pieces: &[Piece]) -> Result<(), Ended> {
-        let works: BTreeSet<&str> = pieces.iter().map(|it| it.work.as_str()).collect();
-        let others: Vec<(String, Open)> = lock(&self.carried)
-            .open
-            .iter()
-            .filter(|it| it.1.step == task.id && !works.contains(it.0.as_str()))
-            .map(|it| (it.0.clone(), it.1.clone()))
-            .collect();
-        for (work, open) in others {
-            let argv = pieces.first().map(|it| it.argv.clone()).unwrap_or_default();
-            let job = self.job(task, argv, &open.operation);
-            (self.apply.tell)(Progress::Resumed { step: task.id.clone(), job: open.job.clone() });
-            let context = Context { job_id: &|_| (), stop: self.apply.stop };
-            let id = open.job.as_deref().unwrap_or(&open.operation);
-            let own = pieces.first().is_some_and(|it| it.own);
-            let found = self.runner(own).find(&job, id, context);
-            if found == Found::Ended(Outcome::Left) {
-                return Err(Ended::Left);
-            }
-            let (step, how) = (task.id.clone(), Ending::Failed);
-            let what = Some("was for another content or other days".to_owned());
-            let ended = Event::Ended { work, step, how, what };
-            self.keep(vec![ended]).map_err(|()| Ended::Left)?;
-            // It runs still, or nobody can tell: somebody must see to it first.
-            if let Found::Ended(Outcome::Failed { what, tail, again: false }) = found {
-                return Err(Again { what, tail }.into_failed(&job));
-            }
-        }
-        Ok(())
-    }
-
-    fn runner(&self, own: bool) -> &dyn Runner {
-        if own { self.apply.commands } else { self.apply.runner }
-    }
-
-    fn job(&self, task: &Task, argv: Vec<String>, operation: &str) -> Job {
-        Job { argv, operation: operation.to_owned(), ..task.job.clone() }
-    }
-
-    /// One piece of work: the job that an earlier run started, else attempts of our own.
-    fn piece(&self, task: &Task, piece: &Piece, (chunk, chunks): (usize, usize)) -> Ended {
-        if let Some(ended) = self.resume(task, piece) {
-            return ended;
-        }
-        let mut attempt = 1;
-        loop {
-            let number = attempt.to_string();
-            let operation = work::name(&[&piece.work, self.apply.run, &number]);
-            let started = Event::Started {
-                work: piece.work.clone(),
-                step: task.id.clone(),
-                operation: operation.clone(),
-                same: task.same,
-            };
-            if self.keep(vec![started]).is_err() || !self.may_start(&mut lock(&self.shared)) {
-                return Ended::Left;
-            }
-            let step = task.id.clone();
-            (self.apply.tell)(Progress::Started { step, chunk, chunks, attempt });
-            let job = self.job(task, piece.argv.clone(), &operation);
-            let context =
-                Context { job_id: &|id| self.submitted(task, piece, id), stop: self.apply.stop };
-            let outcome = self.runner(piece.own).run(&job, context);
-            match self.ended(task, piece, outcome) {
-                Ok(ended) => return ended,
-                Err(what) if attempt > task.retries => return what.into_failed(&job),
-                Err(what) => self.pause(task, attempt, &what.what),
-            }
-            attempt += 1;
-        }
-    }
-
-    /// Looks for the job of an earlier run; none where there is none, or where it failed and is to
-    /// be submitted anew.
-    fn resume(&self, task: &Task, piece: &Piece) -> Option<Ended> {
-        let open = lock(&self.carried).open.get(&piece.work).cloned()?;
-        let (step, job) = (task.id.clone(), open.job.clone());
-        (self.apply.tell)(Progress::Resumed { step, job });
-        let job = self.job(task, piece.argv.clone(), &open.operation);
-        let context =
-            Context { job_id: &|id| self.submitted(task, piece, id), stop: self.apply.stop };
-        let id = open.job.as_deref().unwrap_or(&open.operation);
-        match self.runner(piece.own).find(&job, id, context) {
-            Found::Nothing => None,
-            Found::Ended(outcome) => self.ended(task, piece, outcome).ok(),
-        }
-    }
-
-    fn submitted(&self, task: &Task, piece: &Piece, id: &str) {
-        let (work, job) = (piece.work.clone(), id.to_owned());
-        // Where it cannot be kept the apply stops; the job itself goes on.
-        if self.keep(vec![Event::Submitted { work, job }]).is_ok() {
-            let (step, job) = (task.id.clone(), id.to_owned());
-            (self.apply.tell)(Progress::Submitted { step, job });
-        }
-    }
-
-    /// Journals how a job ended. An error is a failure that another attempt may mend.
-    fn ended(&self, task: &Task, piece: &Piece, outcome: Outcome) -> Result<Ended, Again> {
-        let (how, what) = match &outcome {
-            Outcome::Done => (Ending::Done, None),
-            Outcome::Failed { what, .. } => (Ending::Failed, Some(what.clone())),
-            Outcome::Left => (Ending::Left, None),
-        };
-        let (work, step) = (piece.work.clone(), task.id.clone());
-        if self.keep(vec![Event::Ended { work, step, how, what }]).is_err() {
-            return Ok(Ended::Left);
-        }
-        match outcome {
-            Outcome::Done => {
-                let carried = lock(&self.carried);
-                let job = carried.done.get(&piece.work).and_then(|it| it.job.clone());
-                Ok(Ended::Done { job, before: false })
-            }
-            Outcome::Left => Ok(Ended::Left),
-            Outcome::Failed { what, tail, again } if again && !self.apply.stop.is_asked() => {
-                Err(Again { what, tail })
-            }
-            Outcome::Failed { what, tail, .. } => Ok(Again { what, tail }.into_failed(&task.job)),
-        }
-    }
-
-    /// Waits before another attempt: twice as long each time, never two steps in step.
-    fn pause(&self, task: &Task, attempt: u32, what: &str) {
-        let doubled = task.pause.saturating_mul(1 << (attempt - 1).min(16)).min(LONGEST_PAUSE);
-        let pause = doubled.mul_f64(0.5 + self.apply.clock.jitter() / 2.0);
-        let (step, what) = (task.id.clone(), what.to_owned());
-        // Rounded up: nobody waits for no time at all.
-        let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
-        (self.apply.tell)(Progress::Retrying { step, what, seconds });
-        let until = self.apply.clock.now() + pause;
-        while self.apply.clock.now() < until && !self.apply.stop.is_asked() {
-            self.apply.clock.sleep(LOOK.min(pause));
         }
     }
 
@@ -474,19 +313,6 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-/// A failure that another attempt may mend.
-struct Again {
-    what: String,
-    tail: Vec<String>,
-}
-
-impl Again {
-    fn into_failed(self, job: &Job) -> Ended {
-        let log = job.log.display().to_string();
-        Ended::Failed { what: self.what, tail: self.tail, log }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,5 +1,6 @@
 //! A plan to jobs that ran: in order, side by side, journaled, and resumed where they stopped.
 
+pub mod airflow;
 pub mod board;
 pub mod command;
 mod dataproc;
@@ -12,6 +13,7 @@ pub mod progress;
 mod proof;
 pub mod runner;
 pub mod scrub;
+mod step;
 mod surroundings;
 pub mod work;
 pub mod zipline;

@@ -24,6 +24,9 @@ pub enum Progress {
         step: String,
         /// The job, where it is known.
         job: Option<String>,
+        /// The page on which people can watch it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        page: Option<String>,
     },
     /// The job of a step is known to the cluster.
     Submitted {
@@ -31,6 +34,14 @@ pub enum Progress {
         step: String,
         /// The job.
         job: String,
+        /// The page on which people can watch it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        page: Option<String>,
+    },
+    /// The job of a step runs and is left to run.
+    Detached {
+        /// The step.
+        step: String,
     },
     /// A step will be tried again.
     Retrying {
@@ -60,6 +71,9 @@ pub enum Progress {
         tail: Vec<String>,
         /// The file with all of its output.
         log: String,
+        /// The page on which people can see what happened.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        page: Option<String>,
     },
     /// A step was left behind when the apply stopped.
     Left {

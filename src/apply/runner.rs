@@ -33,6 +33,8 @@ pub struct Job {
     pub secrets: Vec<(String, String)>,
     /// How long it may take.
     pub timeout: Duration,
+    /// How many days are computed at a time, where whatever runs the job cuts it.
+    pub chunk_days: Option<u32>,
     /// Whether the job may be running as it should already, so that it is only looked at: a
     /// stream that is deployed again although its definition did not change.
     pub may_be_running: bool,
@@ -54,6 +56,13 @@ pub enum Outcome {
     },
     /// It was left alone because the apply stops; it may be running still.
     Left,
+    /// It was started and is left to run, as was asked for.
+    Detached,
+    /// Nobody can tell, or it takes longer than it may: it may be running still.
+    Unclear {
+        /// What is known, in a sentence.
+        what: String,
+    },
 }
 
 /// What became of a job that an earlier run submitted.
@@ -101,6 +110,10 @@ pub struct Context<'a> {
     /// Told the id of the job as soon as it is known, before it is submitted where that can be;
     /// it returns when the id is safely kept.
     pub job_id: &'a (dyn Fn(&str) + Sync),
+    /// The same, with the address of a page on which people can watch the job.
+    pub page: &'a (dyn Fn(&str, &str) + Sync),
+    /// Whether a job that runs is left to run, where the runner can do that.
+    pub detach: bool,
     /// When to stop.
     pub stop: &'a Stop,
 }
@@ -109,6 +122,11 @@ pub struct Context<'a> {
 pub trait Runner: Send + Sync {
     /// Everything that would go wrong with these jobs, as far as it can be known before.
     fn preflight(&self, jobs: &[Job]) -> Vec<Problem>;
+
+    /// What people should know before these jobs are submitted, though nothing is wrong.
+    fn notes(&self, _jobs: &[Job]) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Submits a job and waits for its end. One attempt.
     fn run(&self, job: &Job, context: Context<'_>) -> Outcome;

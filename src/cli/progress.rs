@@ -48,8 +48,12 @@ pub(super) struct Receipt {
     pub(super) failed: usize,
     /// Steps that were begun and left behind when the apply stopped.
     pub(super) left: usize,
+    /// Steps whose jobs run on without the apply.
+    pub(super) running: usize,
     /// Steps that were not started.
     pub(super) skipped: usize,
+    /// Jobs that people can watch, by step.
+    pub(super) watched: BTreeMap<String, Watched>,
     /// What is to be told of those that failed or are to be done by hand.
     pub(super) failures: Vec<Progress>,
     /// The serial of the ledger as it stands.
@@ -60,6 +64,15 @@ pub(super) struct Receipt {
     pub(super) cut_off: Option<String>,
     pub(super) took: Duration,
     pub(super) exit: Exit,
+}
+
+/// A job that people can watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Watched {
+    /// Its page.
+    pub(super) page: String,
+    /// Where it stands; none while it runs.
+    pub(super) done: Option<bool>,
 }
 
 /// One line of `--format json`.
@@ -87,6 +100,8 @@ pub(super) struct End {
     failed: usize,
     /// Steps that were begun and left behind when the apply stopped.
     left: usize,
+    /// Steps whose jobs run on without the apply.
+    running: usize,
     /// Steps that were not started.
     skipped: usize,
     /// How many steps a new plan has; null where nobody planned.
@@ -110,6 +125,7 @@ struct Shown {
     running: BTreeMap<String, (Instant, Option<ProgressBar>)>,
     bar: Option<ProgressBar>,
     failures: Vec<Progress>,
+    watched: BTreeMap<String, Watched>,
 }
 
 impl View {
@@ -130,6 +146,7 @@ impl View {
             running: BTreeMap::new(),
             bar,
             failures: Vec::new(),
+            watched: BTreeMap::new(),
         };
         let view = Self {
             format,
@@ -163,6 +180,7 @@ impl View {
         if matches!(event, Progress::Failed { .. } | Progress::ByHand { .. }) {
             lock(&self.state).failures.push(event.clone());
         }
+        lock(&self.state).watch(&event);
         if self.format == ProgressFormat::Json {
             Output::line(&Line::Progress(event));
             return;
@@ -203,6 +221,7 @@ impl View {
             Progress::Done { step, .. }
             | Progress::Failed { step, .. }
             | Progress::Left { step }
+            | Progress::Detached { step }
             | Progress::Skipped { step, .. }
             | Progress::Scheduled { step }
             | Progress::ByHand { step, .. } => {
@@ -231,10 +250,10 @@ impl View {
         state.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 
-    /// What has failed so far, and how long all of it took.
-    pub(super) fn so_far(&self) -> (Vec<Progress>, Duration) {
+    /// What has failed so far, what can be watched, and how long all of it took.
+    fn so_far(&self) -> (Vec<Progress>, BTreeMap<String, Watched>, Duration) {
         let state = lock(&self.state);
-        (state.failures.clone(), state.started.elapsed())
+        (state.failures.clone(), state.watched.clone(), state.started.elapsed())
     }
 
     /// Says how it ended.
@@ -247,6 +266,7 @@ impl View {
                 done: receipt.done,
                 failed: receipt.failed,
                 left: receipt.left,
+                running: receipt.running,
                 skipped: receipt.skipped,
                 needed: receipt.needed,
                 exit: receipt.exit.code(),
@@ -259,17 +279,20 @@ impl View {
                 format!("Applied {} in {}.\n", steps(receipt.done), elapsed(receipt.took))
             }
             _ => {
-                let left = match receipt.left {
+                let some = |count: usize, word: &str| match count {
                     0 => String::new(),
-                    left => format!(", {left} left behind"),
+                    count => format!(", {count} {word}"),
                 };
+                let (left, runs) =
+                    (some(receipt.left, "left behind"), some(receipt.running, "left to run"));
                 let Receipt { done, failed, skipped, .. } = receipt;
                 format!(
-                    "Partly applied: {} done, {failed} failed{left}, {skipped} not started.\n",
+                    "Partly applied: {} done, {failed} failed{left}{runs}, {skipped} not started.\n",
                     steps(*done)
                 )
             }
         };
+        text.push_str(&pages(receipt));
         let digest = &receipt.plan.digest;
         text.push_str(&format!("Ledger: serial {}. Plan: {digest}\n", receipt.serial));
         text.push_str(&last_words(receipt));
@@ -277,21 +300,52 @@ impl View {
     }
 }
 
+impl Shown {
+    /// Keeps the pages of jobs, and where those stand.
+    fn watch(&mut self, event: &Progress) {
+        match event {
+            Progress::Submitted { step, page: Some(page), .. }
+            | Progress::Resumed { step, page: Some(page), .. } => {
+                let watched = Watched { page: page.clone(), done: None };
+                self.watched.insert(step.clone(), watched);
+            }
+            Progress::Done { step, .. } | Progress::Failed { step, .. } => {
+                if let Some(watched) = self.watched.get_mut(step) {
+                    watched.done = Some(matches!(event, Progress::Done { .. }));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Receipt {
+    /// Whether nothing is wrong, and all that is not done runs or waits for what runs.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.exit == Exit::Partial
+            && self.running > 0
+            && self.left == 0
+            && self.failures.is_empty()
+            && self.cut_off.is_none()
+    }
+
     /// What became of a plan's steps, by their states at the end.
     pub(super) fn of(plan: Plan, report: &Report, view: &View) -> Self {
         let count =
             |wanted: fn(&State) -> bool| report.states.iter().filter(|it| wanted(it)).count();
         let done = count(|state| *state == State::Done);
-        let failed = count(|state| *state == State::Failed).saturating_sub(report.left);
-        let (failures, took) = view.so_far();
+        let (left, running) = (report.left, report.detached);
+        let failed = count(|state| *state == State::Failed).saturating_sub(left + running);
+        let (failures, watched, took) = view.so_far();
         Self {
             plan,
             steps: report.states.len(),
             done,
             failed,
-            left: report.left,
-            skipped: report.states.len() - done - failed - report.left,
+            left,
+            running,
+            skipped: report.states.len() - done - failed - left - running,
+            watched,
             failures,
             serial: 0,
             needed: None,
@@ -306,7 +360,16 @@ fn steps(count: usize) -> String {
     if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
 }
 
+/// The pages of jobs that run on.
+fn pages(receipt: &Receipt) -> String {
+    let running = receipt.watched.iter().filter(|it| it.1.done.is_none());
+    running.map(|(step, it)| format!("  {}: {}\n", visible(step), visible(&it.page))).collect()
+}
+
 fn last_words(receipt: &Receipt) -> String {
+    if receipt.running > 0 && receipt.exit == Exit::Partial {
+        return "Jobs that were started go on without this process. To collect them: `chronon-plan apply --resume`; to start what became possible and leave that too: `chronon-plan apply --resume --detach`.\n".to_owned();
+    }
     match receipt.exit {
         Exit::Done => match receipt.needed {
             Some(0) => "Planned again: no changes.\n".to_owned(),
@@ -356,11 +419,15 @@ fn line(event: &Progress, state: &Shown) -> String {
             let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
             format!("▸ {step}{of}{again}")
         }
-        Progress::Resumed { step, job } => {
+        Progress::Resumed { step, job, page } => {
             let job = job.as_ref().map(|job| format!(" as {job}")).unwrap_or_default();
-            format!("▸ {step}: looking for the job that an earlier run submitted{job}")
+            let page = page.as_ref().map(|page| format!("  {page}")).unwrap_or_default();
+            format!("▸ {step}: looking for the job that an earlier run submitted{job}{page}")
         }
-        Progress::Submitted { step, job } => format!("  {step}: job {job}"),
+        Progress::Submitted { step, job, page } => {
+            let page = page.as_ref().map(|page| format!("  {page}")).unwrap_or_default();
+            format!("  {step}: job {job}{page}")
+        }
         Progress::Retrying { step, what, seconds } => {
             format!("! {step}: {what}; again in {seconds} s")
         }
@@ -372,18 +439,21 @@ fn line(event: &Progress, state: &Shown) -> String {
             };
             format!("✓ {step}  {when}  ({} of {})", state.ended, state.total)
         }
-        Progress::Failed { step, what, tail, log } => {
+        Progress::Failed { step, what, tail, log, page } => {
             let tail: String = tail.iter().map(|line| format!("\n    {}", visible(line))).collect();
             let log = if std::path::Path::new(log).exists() {
                 format!("\n  all of its output: {log}")
             } else {
                 String::new()
             };
-            return format!("✗ {}: {}{tail}{log}", visible(step), visible(what));
+            let page = page.as_ref().map(|it| format!("\n  see {}", visible(it)));
+            let page = page.unwrap_or_default();
+            return format!("✗ {}: {}{tail}{log}{page}", visible(step), visible(what));
         }
         Progress::Left { step } => {
             format!("· {step}: left as it is; the next apply looks after it")
         }
+        Progress::Detached { step } => format!("· {step}: runs, and is left to run"),
         Progress::Skipped { step, because } => {
             format!("· {step}: not started, it waits for {because}")
         }

@@ -98,6 +98,7 @@ impl Maker<'_> {
                 log: self.logs.join(format!("{name}.log")),
                 secrets: secrets.get(&step.config).cloned().unwrap_or_default(),
                 timeout: Duration::from_secs(u64::from(timeout) * 60),
+                chunk_days: settings.chunk_days,
                 may_be_running: resource == Resource::Stream && same,
             },
             resource: key,
@@ -118,7 +119,9 @@ impl Maker<'_> {
             _ => {}
         }
         let lineage = &self.ledger.lineage;
-        let chunk = self.workspace.settings.chunk_days.map(i64::from);
+        // Airflow cuts them itself: all of a step is one run of a DAG.
+        let settings = &self.workspace.settings;
+        let chunk = settings.chunk_days.filter(|_| !settings.airflow.runs).map(i64::from);
         let mut pieces = work::pieces(lineage, desired, step, chunk);
         if self.is_own(step) {
             pieces.iter_mut().for_each(|piece| piece.own = true);

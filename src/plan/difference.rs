@@ -51,6 +51,11 @@ pub fn is_rest(approved: &Plan, now: &Plan) -> bool {
         && now.steps.iter().all(covered)
 }
 
+/// Whether two steps do the same, each of its plan, whatever the days of those.
+pub fn do_alike(a: (&Plan, &Step), b: (&Plan, &Step)) -> bool {
+    does(a.0, a.1) == does(b.0, b.1)
+}
+
 /// What a step does, whatever the day of its plan.
 pub(super) fn does(plan: &Plan, step: &Step) -> impl PartialEq + use<> {
     let newest = plan.as_of.plus(-1).to_string();

@@ -21,6 +21,7 @@ pub mod warning;
 mod warnings;
 
 pub use difference::difference;
+pub use difference::do_alike;
 pub use difference::is_rest;
 pub use inputs::Desired;
 pub use inputs::Earlier;

@@ -68,6 +68,9 @@ pub enum Event {
         work: String,
         /// The job.
         job: String,
+        /// The page on which people can watch it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<String>,
     },
     /// The job ended.
     Ended {
@@ -101,7 +104,7 @@ pub enum Ending {
     Done,
     /// It failed.
     Failed,
-    /// The apply stopped; the job may be running.
+    /// The apply did not wait for it; the job may be running.
     Left,
 }
 
@@ -113,6 +116,9 @@ pub struct Finished {
     pub step: String,
     /// The job that did it, where its name on the cluster is known.
     pub job: Option<String>,
+    /// The page of that job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// A job that was started and not seen to end.
@@ -125,6 +131,26 @@ pub struct Open {
     pub operation: String,
     /// The job's name on the cluster, where it is known.
     pub job: Option<String>,
+    /// The page of that job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+/// What an apply was asked for, as far as its commit and day do not say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Begun {
+    /// The digest of the plan that was let through, under which it is kept.
+    pub plan: String,
+    /// The steps of it that were asked for; none for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<BTreeSet<String>>,
+    /// Configs whose tables were archived.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub archived: BTreeSet<String>,
+    /// Steps that were done by hand.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub done: BTreeSet<String>,
 }
 
 /// What journals hold that the ledger does not.
@@ -136,6 +162,9 @@ pub struct Carried {
     /// The day of the plan that was begun then.
     #[schemars(with = "Option<String>")]
     pub as_of: Option<Day>,
+    /// What was asked for then, so that it can be gone on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Begun>,
     /// Work that is done, of resources that are not applied yet.
     pub done: BTreeMap<String, Finished>,
     /// Work that may be going on.
@@ -167,6 +196,9 @@ impl Carried {
                 self.open.extend(carried.open);
                 self.begun.extend(carried.begun);
                 self.rows.extend(carried.rows);
+                if commit.is_some() {
+                    self.asked = carried.asked;
+                }
                 self.commit = commit.or_else(|| self.commit.take());
                 self.as_of = as_of.or(self.as_of);
             }
@@ -174,11 +206,12 @@ impl Carried {
                 if !same {
                     self.begun.insert(step.clone());
                 }
-                self.open.insert(work, Open { step, operation, job: None });
+                self.open.insert(work, Open { step, operation, job: None, log: None });
             }
-            Event::Submitted { work, job } => {
+            Event::Submitted { work, job, log } => {
                 let Some(open) = self.open.get_mut(&work) else { return };
                 open.job = Some(job);
+                open.log = log;
                 // To deploy a stream is to stop the one that ran, whatever comes of it.
                 if resource_of(&open.step).is_some_and(|it| it.1 == Resource::Stream) {
                     self.begun.insert(open.step.clone());
@@ -188,9 +221,10 @@ impl Carried {
                 if how == Ending::Left {
                     return;
                 }
-                let job = self.open.remove(&work).and_then(|open| open.job);
+                let open = self.open.remove(&work);
                 if how == Ending::Done {
-                    self.done.insert(work, Finished { step, job });
+                    let (job, log) = open.map(|open| (open.job, open.log)).unwrap_or_default();
+                    self.done.insert(work, Finished { step, job, log });
                 }
             }
             Event::Applied { rows } => {
@@ -405,7 +439,7 @@ mod tests {
     fn a_job_for_what_is_applied_already_makes_it_nothing_else_but_a_stream_is_stopped_first() {
         let begun = |step: &str, same: bool, submitted: bool| {
             let work = format!("work of {step}");
-            let job = Event::Submitted { work, job: "j".to_owned() };
+            let job = Event::Submitted { work, job: "j".to_owned(), log: None };
             let events = [started(step, same)].into_iter().chain(submitted.then_some(job));
             !after(events.collect()).begun.is_empty()
         };

@@ -233,6 +233,7 @@ impl Place {
             log: self.path("job.log"),
             secrets: secrets(),
             timeout: LONG,
+            chunk_days: None,
             may_be_running: false,
         }
     }
@@ -244,13 +245,15 @@ impl Place {
     fn run(&self, job: &Job) -> (Outcome, Vec<String>) {
         let ids = Mutex::new(Vec::new());
         let tell = |id: &str| ids.lock().unwrap().push(id.to_owned());
-        let context = Context { job_id: &tell, stop: &Stop::default() };
+        let context =
+            Context { job_id: &tell, page: &|_, _| (), detach: false, stop: &Stop::default() };
         let outcome = self.runner.run(job, context);
         (outcome, ids.into_inner().unwrap())
     }
 
     fn find(&self, job: &Job) -> Found {
-        let context = Context { job_id: &|_| (), stop: &Stop::default() };
+        let context =
+            Context { job_id: &|_| (), page: &|_, _| (), detach: false, stop: &Stop::default() };
         self.runner.find(job, &job.operation, context)
     }
 }

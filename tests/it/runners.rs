@@ -108,6 +108,7 @@ impl Place {
             log: self.path("job.log"),
             secrets: Vec::new(),
             timeout: Duration::from_secs(120),
+            chunk_days: None,
             may_be_running: false,
         }
     }
@@ -125,12 +126,15 @@ impl Place {
     fn run_until(&self, job: &Job, stop: &Stop) -> (Outcome, Vec<String>) {
         let ids = Mutex::new(Vec::new());
         let tell = |id: &str| ids.lock().unwrap().push(id.to_owned());
-        let outcome = self.runner().run(job, Context { job_id: &tell, stop });
+        let outcome = self
+            .runner()
+            .run(job, Context { job_id: &tell, page: &|_, _| (), detach: false, stop });
         (outcome, ids.into_inner().unwrap())
     }
 
     fn find(&self, job: &Job) -> Found {
-        let context = Context { job_id: &|_| (), stop: &Stop::default() };
+        let context =
+            Context { job_id: &|_| (), page: &|_, _| (), detach: false, stop: &Stop::default() };
         self.runner().find(job, "job-1", context)
     }
 
@@ -154,7 +158,7 @@ fn json_of(file: &Path) -> Value {
 fn failure(outcome: &Outcome) -> (&str, bool) {
     match outcome {
         Outcome::Failed { what, again, .. } => (what, *again),
-        Outcome::Done | Outcome::Left => panic!("{outcome:?}"),
+        _ => panic!("{outcome:?}"),
     }
 }
 
@@ -193,7 +197,12 @@ fn every_mode_succeeds_by_its_own_proof() {
                     let mut job = job.clone();
                     job.log = place.path(&format!("{at}.log"));
                     let tell = |id: &str| ids.lock().unwrap().push(id.to_owned());
-                    let context = Context { job_id: &tell, stop: &Stop::default() };
+                    let context = Context {
+                        job_id: &tell,
+                        page: &|_, _| (),
+                        detach: false,
+                        stop: &Stop::default(),
+                    };
                     let outcome = runner.run(&job, context);
                     assert_eq!(outcome, Outcome::Done, "{}", job.step);
                 }
@@ -226,7 +235,8 @@ fn the_id_is_known_before_java_starts_and_no_secret_is_shown() {
         calls.lock().unwrap().push((id.to_owned(), place.stand_ins.calls("java").len()));
         thread::sleep(Duration::from_millis(50));
     };
-    let context = Context { job_id: &tell, stop: &Stop::default() };
+    let context =
+        Context { job_id: &tell, page: &|_, _| (), detach: false, stop: &Stop::default() };
     let outcome = place.runner().run(&place.stream(), context);
     let (what, again) = failure(&outcome);
     assert_eq!(
@@ -358,7 +368,9 @@ fn a_stop_leaves_a_job_whose_id_is_kept() {
         *asked.lock().unwrap() = Some(Instant::now());
         stop.ask();
     };
-    let outcome = place.runner().run(&job, Context { job_id: &tell, stop: &stop });
+    let outcome = place
+        .runner()
+        .run(&job, Context { job_id: &tell, page: &|_, _| (), detach: false, stop: &stop });
     let took = asked.lock().unwrap().unwrap().elapsed();
     assert_eq!(outcome, Outcome::Left);
     assert!(took < Duration::from_secs(5), "{took:?}");
@@ -386,7 +398,7 @@ fn verdict(found: &Found) -> Verdict {
         Found::Nothing => Verdict::Nothing,
         Found::Ended(Outcome::Done) => Verdict::Done,
         Found::Ended(Outcome::Failed { again, .. }) => Verdict::Failed(*again),
-        Found::Ended(Outcome::Left) => panic!("nobody asked to stop"),
+        Found::Ended(other) => panic!("nobody asked for that: {other:?}"),
     }
 }
 
@@ -485,7 +497,8 @@ fn a_killed_run_is_carried_on_and_its_job_not_submitted_twice() {
     // Its children do not know, and hold the job's lock.
     assert!(still_running(&place.lock(&job)));
     let id = fs::read_to_string(place.path("id")).unwrap();
-    let context = Context { job_id: &|_| (), stop: &Stop::default() };
+    let context =
+        Context { job_id: &|_| (), page: &|_, _| (), detach: false, stop: &Stop::default() };
     let found = place.runner().find(&job, &id, context);
     assert_eq!(found, Found::Ended(Outcome::Done));
     assert!(!still_running(&place.lock(&job)));
@@ -508,7 +521,10 @@ fn run_to_be_killed() {
         fs::write(folder.join("id.new"), id).unwrap();
         fs::rename(folder.join("id.new"), folder.join("id")).unwrap();
     };
-    let outcome = runner.run(&job, Context { job_id: &tell, stop: &Stop::default() });
+    let outcome = runner.run(
+        &job,
+        Context { job_id: &tell, page: &|_, _| (), detach: false, stop: &Stop::default() },
+    );
     panic!("it was not killed: {outcome:?}");
 }
 
@@ -655,11 +671,12 @@ fn elsewhere_the_exit_code_counts_as_far_as_it_can() {
         let runner = ZiplineRunner::new(machine, dialect);
         let ids = Mutex::new(0);
         let tell = |_: &str| *ids.lock().unwrap() += 1;
-        let context = Context { job_id: &tell, stop: &Stop::default() };
+        let context =
+            Context { job_id: &tell, page: &|_, _| (), detach: false, stop: &Stop::default() };
         let got = match runner.run(&job, context) {
             Outcome::Done => Ok(*ids.lock().unwrap()),
             Outcome::Failed { again, .. } => Err(again),
-            Outcome::Left => panic!("nobody asked to stop"),
+            other => panic!("nobody asked for that: {other:?}"),
         };
         assert_eq!(got, expected, "{provider:?} {mode} {says:?} {code}");
         // Of what was submitted there nobody here can ask.

@@ -179,13 +179,14 @@ pub(super) enum ProgressFormat {
 /// interrupted is carried on by the next: what is done is not done again, and a job that is still
 /// running is found instead of submitted twice. A failed job holds up what waits for it and
 /// nothing else.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(after_long_help = "EXAMPLES\n  \
     chronon-plan state adopt --commit main    # once: what runs today is what main says\n  \
     chronon-plan apply\n  \
     chronon-plan apply --yes --approved sha256:…\n  \
     chronon-plan plan --format json --out plan.json && chronon-plan apply plan.json --yes\n  \
-    chronon-plan apply --target 'group_bys/payments.*'\n\n\
+    chronon-plan apply --target 'group_bys/payments.*'\n  \
+    chronon-plan apply --yes --detach    # and later: apply --yes --resume\n\n\
     EXIT CODES\n  \
     0 all is applied, 3 not the approved plan, 4 lock held or lost, 5 a job failed: run again to\n  \
     resume, 6 a table must be archived first, 7 the plan or commit is out of date, 130 interrupted.")]
@@ -219,6 +220,14 @@ pub(super) struct ApplyArgs {
     /// Only say what would be run.
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Start what can be started and leave it to run; ends with 5 while anything is left. Only for
+    /// runners whose jobs go on without this process: `airflow`.
+    #[arg(long)]
+    pub(super) detach: bool,
+    /// Go on with the apply that was begun last: its commit, its day, its steps and no others. What
+    /// it left running is collected, and a job that failed is not started again.
+    #[arg(long, conflicts_with_all = ["file", "head", "base", "as_of", "target", "force", "approved"])]
+    pub(super) resume: bool,
     /// How many jobs run at once.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(super) parallelism: Option<u32>,

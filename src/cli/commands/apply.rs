@@ -26,14 +26,38 @@ use super::adopt;
 use super::checks;
 use super::checks::Asked;
 use super::ground::Ground;
+use super::resume;
+use super::resume::Resumed;
 use crate::plan::Options;
 use crate::plan::contract::Cause;
 use crate::plan::contract::Plan;
+use crate::state::journal::Begun;
+
+const NOTHING_TO_RESUME: &str = "Nothing to resume: no job of an earlier apply may be running, and \
+     no work of one waits to be gone on with.\n";
 
 pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exit, Failure> {
+    if !args.resume {
+        return perform_asked(&asked(args)?, output);
+    }
+    let state = State::open(&Prepared::of(&super::request(&args.repo))?)?;
+    match resume::of(&state)? {
+        Some(resumed) => {
+            let args = resuming(args, &resumed.begun);
+            perform_asked(&going_on(&args, super::request(&args.repo), resumed), output)
+        }
+        None => {
+            output.answer(None, NOTHING_TO_RESUME)?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// What the arguments ask for.
+fn asked(args: &ApplyArgs) -> Result<Asked<'_>, Failure> {
     let file = args.file.as_deref().map(super::show::read).transpose()?;
     let from_file = |side: fn(&Plan) -> String| file.as_ref().map(side);
-    let asked = Asked {
+    Ok(Asked {
         args,
         request: Request {
             base: args.base.clone().or(from_file(|plan| plan.base.commit.clone())),
@@ -43,10 +67,39 @@ pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exi
         as_of: file.as_ref().map(|it| it.as_of).or(args.as_of),
         options: Options { targets: args.target.clone(), force: forced(args, file.as_ref()) },
         file,
-    };
+        resumes: None,
+    })
+}
+
+/// The arguments, with what was said when what is gone on with was begun.
+pub(super) fn resuming(args: &ApplyArgs, begun: &Begun) -> ApplyArgs {
+    let mut args = args.clone();
+    args.archived.extend(begun.archived.iter().cloned());
+    args.done.extend(begun.done.iter().cloned());
+    args
+}
+
+/// What is gone on with: the commit, the day and the steps that were begun.
+pub(super) fn going_on(args: &ApplyArgs, request: Request, resumed: Resumed) -> Asked<'_> {
+    let Resumed { commit, day, begun, plan, runs: _ } = resumed;
+    let base = Some(plan.base.commit.clone()).filter(|_| request.settled.is_none());
+    Asked {
+        args,
+        request: Request { base, head: Some(commit), ..request },
+        as_of: Some(day),
+        options: Options { targets: Vec::new(), force: forced(args, Some(&plan)) },
+        file: Some(plan),
+        resumes: Some(begun),
+    }
+}
+
+/// Applies what is asked for, once somebody has said yes.
+fn perform_asked(asked: &Asked<'_>, output: &mut Output) -> Result<Exit, Failure> {
+    let args = asked.args;
     let prepared = Prepared::of(&asked.request)?;
+    checks::can_detach(asked, &prepared)?;
     let state = State::open(&prepared)?;
-    checks::check_file(&asked, &state)?;
+    checks::check_file(asked, &state)?;
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !args.yes && !args.dry_run && !terminal {
         return Err(Failure::new("there is no terminal to ask on")
@@ -56,7 +109,7 @@ pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exi
     // A saved plan is held against the ledger step by step.
     let mut approved = args.approved.clone().filter(|_| asked.file.is_none()).map(|it| (it, None));
     if !args.yes || args.dry_run {
-        let plan = preview(&asked, &state, output)?;
+        let plan = preview(asked, &state, output)?;
         if args.dry_run {
             return Ok(Exit::Done);
         }
@@ -72,7 +125,7 @@ pub(in super::super) fn run(args: &ApplyArgs, output: &mut Output) -> Result<Exi
         allows: &|plan, state| checks::check_digest(plan, approved.clone(), state),
         begins: &|_| (),
     };
-    Ok(perform(&asked, prepared, &state, &watch, &hooks, output)?.exit)
+    Ok(perform(asked, prepared, &state, &watch, &hooks, output)?.exit)
 }
 
 /// Who decides and hears, beside the arguments.
@@ -166,6 +219,7 @@ fn apply(
     hooks: &Hooks<'_>,
     output: &mut Output,
 ) -> Result<Receipt, Failure> {
+    checks::still_resumes(asked, &session.carried)?;
     let ledger = match &session.ledger {
         Some(ledger) => ledger.clone(),
         None => {

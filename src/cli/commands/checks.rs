@@ -19,6 +19,7 @@ use crate::plan::Options;
 use crate::plan::contract::Plan;
 use crate::plan::contract::Rewrite;
 use crate::plan::contract::Step;
+use crate::state::journal::Begun;
 use crate::state::journal::Carried;
 
 /// How many lines are shown of what differs between two plans.
@@ -32,6 +33,8 @@ pub(super) struct Asked<'a> {
     /// The day that was asked for.
     pub(super) as_of: Option<Day>,
     pub(super) options: Options,
+    /// What was begun and is gone on with, whose plan is the saved one.
+    pub(super) resumes: Option<Begun>,
 }
 
 impl Asked<'_> {
@@ -81,6 +84,30 @@ pub(super) fn check_file(asked: &Asked<'_>, state: &State) -> Result<(), Failure
         return other("the plan leaves out files that could not be read".to_owned());
     }
     Ok(())
+}
+
+/// Jobs can be left alone only where they go on without this process.
+pub(super) fn can_detach(asked: &Asked<'_>, prepared: &Prepared) -> Result<(), Failure> {
+    if !asked.args.detach || prepared.settings.airflow.runs {
+        return Ok(());
+    }
+    let runner = if prepared.settings.own_commands { "command" } else { "zipline" };
+    Err(Failure::new(format!(
+        "jobs of runner `{runner}` cannot be left alone: they are children of this process"
+    ))
+    .hint("leave out `--detach`: what is interrupted is found again by the next apply")
+    .hint(format!("or let Airflow run them: `env.{}.runner = \"airflow\"`", prepared.env)))
+}
+
+/// What was begun may have ended since, but nothing else may have been begun.
+pub(super) fn still_resumes(asked: &Asked<'_>, carried: &Carried) -> Result<(), Failure> {
+    let same = asked.resumes.is_none() || !carried.has_work() || carried.asked == asked.resumes;
+    if same {
+        return Ok(());
+    }
+    Err(Failure::new("another apply was begun meanwhile")
+        .ends(Exit::Stale)
+        .hint("chronon-plan apply --resume, to go on with that one"))
 }
 
 /// Without a ledger somebody must say what counts as applied: to guess it would leave out jobs.
@@ -183,8 +210,9 @@ pub(super) fn refusals(
             .hint("or leave them out: `--target`"));
     }
     let ids: BTreeSet<&str> = plan.steps.iter().map(|it| it.id.as_str()).collect();
-    let unknown: Vec<String> =
-        args.done.iter().filter(|it| !ids.contains(it.as_str())).cloned().collect();
+    let before = |it: &String| asked.resumes.as_ref().is_some_and(|begun| begun.done.contains(it));
+    let unknown = args.done.iter().filter(|it| !ids.contains(it.as_str()) && !before(it));
+    let unknown: Vec<String> = unknown.cloned().collect();
     if !unknown.is_empty() {
         return Err(Failure::new("`--done` names steps that are not in the plan")
             .lines(unknown)
@@ -219,7 +247,10 @@ pub(super) fn select(asked: &Asked<'_>, live: &mut Plan) -> Result<(), Failure> 
     let mut stale = Vec::new();
     for step in &live.steps {
         match wanted.get(step.id.as_str()) {
-            Some(planned) if !runs_alike(planned, step) => {
+            // A plan that was begun is kept by its digest, which does not cover the day.
+            Some(planned)
+                if asked.resumes.is_some() && plan::do_alike((file, planned), (live, step)) => {}
+            Some(planned) if asked.resumes.is_some() || !runs_alike(planned, step) => {
                 stale.push(format!("{}: it would run differently now", step.id));
             }
             Some(_) => {

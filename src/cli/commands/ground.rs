@@ -30,6 +30,7 @@ use crate::apply::engine::Apply;
 use crate::apply::engine::How;
 use crate::apply::engine::Report;
 use crate::apply::engine::Task;
+use crate::apply::engine::Wait;
 use crate::apply::machine::Machine;
 use crate::apply::runner::Runner;
 use crate::model::ledger::Ledger;
@@ -41,6 +42,7 @@ use crate::schedule;
 use crate::schedule::Bundle;
 use crate::state::fold;
 use crate::state::head::Head;
+use crate::state::journal::Begun;
 use crate::state::journal::Carried;
 use crate::state::journal::Event;
 use crate::state::journal::Journal;
@@ -164,12 +166,31 @@ impl Ground<'_> {
             plan: plan.digest.clone(),
             commit: Some(self.workspace.pair.head.commit.to_string()),
             as_of: Some(plan.as_of),
-            carried: Carried { commit: None, as_of: None, ..carried.clone() },
+            carried: Carried {
+                commit: None,
+                as_of: None,
+                asked: Some(self.begun(plan)),
+                ..carried.clone()
+            },
         };
         journal.add(vec![opened])?;
         self.session.journaled.store(true, Ordering::SeqCst);
         self.session.folded.store(true, Ordering::SeqCst);
         Ok(journal)
+    }
+
+    /// What is begun, for whoever goes on with it.
+    fn begun(&self, plan: &Plan) -> Begun {
+        if let Some(begun) = &self.asked.resumes {
+            return begun.clone();
+        }
+        let ids = || plan.steps.iter().map(|step| step.id.clone()).collect();
+        Begun {
+            plan: plan.digest.clone(),
+            steps: self.asked.file.as_ref().map(|_| ids()),
+            archived: self.asked.args.archived.iter().cloned().collect(),
+            done: self.asked.args.done.iter().cloned().collect(),
+        }
     }
 
     fn run_tasks(
@@ -195,7 +216,7 @@ impl Ground<'_> {
             Some(cli) => cli.as_ref(),
             None => &commands,
         };
-        preflight(tasks, runner, &commands)?;
+        preflight(tasks, runner, &commands, view)?;
         let json = super::json(plan)?;
         crate::state::head::keep_plan(&self.state.objects, &plan.digest, json.as_bytes())?;
         let carried = self.carried(plan, tasks, view);
@@ -215,6 +236,7 @@ impl Ground<'_> {
             carried: &carried,
             clock: self.state.objects.clock(),
             date: &state::date,
+            wait: Wait { detach: self.asked.args.detach, collect: self.asked.resumes.is_some() },
             stop: &self.watch.stop,
             tell: &|event| view.tell(event),
         }))
@@ -296,7 +318,9 @@ impl Ground<'_> {
         let before = self.head.borrow();
         let serial = saved.as_ref().or(before.as_ref()).map_or(0, |head| head.ledger.serial);
         let needed = match (exit, saved.map(|head| head.ledger).or(Some(self.ledger.clone()))) {
-            (Exit::Done | Exit::Partial, Some(ledger)) if self.asked.file.is_none() => {
+            (Exit::Done | Exit::Partial, Some(ledger))
+                if self.asked.file.is_none() || self.asked.resumes.is_some() =>
+            {
                 let options = Options::default();
                 let published = schedules::published(self.state, Some(&ledger))?;
                 let basis =
@@ -312,8 +336,13 @@ impl Ground<'_> {
     }
 }
 
-/// What would go wrong, found before anything is submitted.
-fn preflight(tasks: &[Task], runner: &dyn Runner, commands: &dyn Runner) -> Result<(), Failure> {
+/// What would go wrong, found before anything is submitted; says what is to be noted.
+fn preflight(
+    tasks: &[Task],
+    runner: &dyn Runner,
+    commands: &dyn Runner,
+    view: &View,
+) -> Result<(), Failure> {
     let mut problems = Vec::new();
     for (own, runner) in [(false, runner), (true, commands)] {
         let jobs: Vec<_> = tasks
@@ -328,6 +357,7 @@ fn preflight(tasks: &[Task], runner: &dyn Runner, commands: &dyn Runner) -> Resu
             })
             .collect();
         problems.extend(runner.preflight(&jobs));
+        runner.notes(&jobs).into_iter().for_each(|note| view.note(note));
     }
     if problems.is_empty() {
         return Ok(());

@@ -16,6 +16,7 @@ pub(super) mod history;
 pub(super) mod init;
 pub(super) mod lock;
 pub(super) mod plan;
+mod resume;
 pub(super) mod schema;
 pub(super) mod show;
 pub(super) mod state;
@@ -30,6 +31,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::workspace::Request;
 use super::workspace::Workspace;
+use crate::apply::airflow::AirflowRunner;
 use crate::apply::machine::Machine;
 use crate::apply::runner::Runner;
 use crate::apply::zipline::ZiplineRunner;
@@ -66,9 +68,15 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
 
 /// What runs the jobs of an env; none where all are commands of the settings.
 fn runner(workspace: &Workspace, machine: &Machine) -> Option<Box<dyn Runner>> {
-    let dialect = workspace.pair.head.dialect;
-    let cli = || -> Box<dyn Runner> { Box::new(ZiplineRunner::new(machine.clone(), dialect)) };
-    (!workspace.settings.own_commands).then(cli)
+    let settings = &workspace.settings;
+    if settings.own_commands {
+        return None;
+    }
+    let machine = machine.clone();
+    if settings.airflow.runs {
+        return Some(Box::new(AirflowRunner::new(machine, settings.airflow.clone(), None)));
+    }
+    Some(Box::new(ZiplineRunner::new(machine, workspace.pair.head.dialect)))
 }
 
 /// Writes a plan the way it was asked for.

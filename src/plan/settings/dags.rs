@@ -111,20 +111,20 @@ impl ClusterSettings {
 }
 
 impl Dags {
-    pub(super) fn keep(&mut self, path: &[&str], values: Vec<String>) {
+    pub(super) fn keep(&mut self, name: &str, values: Vec<String>) {
         let first = values.first().cloned();
-        match path {
-            ["dags"] => self.place = first,
-            ["sensor"] => {
+        match name {
+            "dags" => self.place = first,
+            "sensor" => {
                 let named = |row: &&(Sensor, &str)| Some(row.1) == first.as_deref();
                 self.sensor = SENSORS.iter().find(named).map(|row| row.0);
             }
-            ["delta_path"] => self.delta_path = first,
-            ["sensor_command"] => self.sensor_command = Some(values),
-            ["hive_connection"] => self.hive_connection = first,
-            ["publish_metrics"] => self.publish_metrics = Some(values),
-            ["breaker_days"] => self.breaker_days = first.and_then(|it| it.parse().ok()),
-            ["compute"] => self.ephemeral = first.as_deref() == Some("ephemeral"),
+            "delta_path" => self.delta_path = first,
+            "sensor_command" => self.sensor_command = Some(values),
+            "hive_connection" => self.hive_connection = first,
+            "publish_metrics" => self.publish_metrics = Some(values),
+            "breaker_days" => self.breaker_days = first.and_then(|it| it.parse().ok()),
+            "compute" => self.ephemeral = first.as_deref() == Some("ephemeral"),
             _ => {}
         }
     }

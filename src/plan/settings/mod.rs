@@ -6,14 +6,18 @@
 //! never half understood: all of them are reported at once, each with its line, and an unknown
 //! name with the nearest known one.
 
+mod airflow;
 pub mod dags;
 mod policies;
 mod read;
 mod table;
 mod takes;
 
-pub use dags::Dags;
+pub use airflow::Airflow;
+pub use airflow::Api;
+pub use airflow::Auth;
 pub use dags::Cluster;
+pub use dags::Dags;
 pub use dags::Team;
 pub use read::read;
 pub use table::ARGUMENT_PLACES;
@@ -87,6 +91,8 @@ pub struct EnvSettings {
     pub legacy_cli: bool,
     /// Whether jobs are commands of one's own.
     pub own_commands: bool,
+    /// How Airflow runs the jobs, where it does.
+    pub airflow: Airflow,
     /// The command that looks for a job of an earlier run.
     pub find: Option<Vec<String>>,
     /// Its schedules.

@@ -234,11 +234,17 @@ fn keep_of_env(env: &mut EnvSettings, path: &[&str], values: Vec<String>) {
         ["retry_delay"] => env.retry_delay = number,
         ["archive"] => env.archive = Some(values),
         ["cli"] => env.legacy_cli = first.as_deref() == Some("legacy"),
-        ["runner"] => env.own_commands = first.as_deref() == Some("command"),
+        ["runner"] => {
+            env.own_commands = first.as_deref() == Some("command");
+            env.airflow.runs = first.as_deref() == Some("airflow");
+        }
         ["command"] => env.command = Some(values),
         ["find"] => env.find = Some(values),
         ["airflow", "cluster", ..] => env.cluster.keep(&path[1..], &values),
-        ["airflow", rest @ ..] => env.dags.keep(rest, values),
+        ["airflow", name] => {
+            env.airflow.keep(name, first);
+            env.dags.keep(name, values);
+        }
         ["mode", mode, "compute"] | ["mode", mode, "cluster", _] => {
             let of = env.modes.entry((*mode).to_owned()).or_default();
             of.cluster.keep(&path[2..], &values);

@@ -293,6 +293,7 @@ impl Land<'_> {
             as_of: args.as_of,
             options: Options { targets: args.target.clone(), force: Vec::new() },
             file: None,
+            resumes: None,
         };
         let allows = |plan: &Plan, state: &State| {
             // What the log shows is what is decided on.

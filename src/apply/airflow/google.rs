@@ -1,0 +1,36 @@
+//! Tokens of Google's, by Application Default Credentials: Cloud Composer asks for them.
+
+use google_cloud_auth::credentials::AccessTokenCredentials;
+use google_cloud_auth::credentials::Builder;
+use tokio::runtime::Builder as Threads;
+use tokio::runtime::Runtime;
+
+use crate::model::causes::chain;
+
+/// What the token may be used for; Composer takes no smaller one.
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+
+/// Where tokens come from; it keeps one until it is about to end.
+pub(super) struct Google {
+    credentials: AccessTokenCredentials,
+    runtime: Runtime,
+}
+
+impl Google {
+    /// Finds the credentials; nothing is asked yet.
+    pub(super) fn open() -> Result<Self, String> {
+        let runtime = Threads::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let found = {
+            let _inside = runtime.enter();
+            Builder::default().with_scopes([SCOPE]).build_access_token_credentials()
+        };
+        Ok(Self { credentials: found.map_err(|error| chain(&error))?, runtime })
+    }
+
+    /// A token that counts now.
+    pub(super) fn token(&self) -> Result<String, String> {
+        let token = self.runtime.block_on(self.credentials.access_token());
+        token.map(|it| it.token).map_err(|error| chain(&error))
+    }
+}

@@ -1,0 +1,106 @@
+//! The settings of the Airflow that runs an env's jobs.
+
+/// Which REST API an Airflow has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// Of 2.x.
+    V1,
+    /// Of 3.0 and later.
+    V2,
+}
+
+/// How an Airflow is asked. No secret is a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// By anybody.
+    None,
+    /// With a name and a password.
+    Basic,
+    /// With a token that somebody made.
+    Token,
+    /// With a token of Google's, by Application Default Credentials.
+    Google,
+}
+
+const APIS: [(&str, Api); 2] = [("v1", Api::V1), ("v2", Api::V2)];
+
+const AUTHS: [(&str, Auth); 4] = [
+    ("none", Auth::None),
+    ("basic", Auth::Basic),
+    ("token", Auth::Token),
+    ("google", Auth::Google),
+];
+
+/// What the ids of DAGs begin with when nobody says.
+const USUAL_PREFIX: &str = "chronon";
+
+/// How many minutes a DAG is waited for when nobody says.
+const USUAL_WAIT: u32 = 10;
+
+/// What is set under `env.*.airflow`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Airflow {
+    /// Whether it runs the jobs.
+    pub runs: bool,
+    /// Where its webserver is.
+    pub url: Option<String>,
+    /// Which API it has; none where it is asked for that.
+    pub api: Option<Api>,
+    /// How it is asked; none where the environment decides.
+    pub auth: Option<Auth>,
+    /// Whether `ci` leaves what it starts to Airflow and collects it later.
+    pub detaches_ci: bool,
+    prefix: Option<String>,
+    wait: Option<u32>,
+}
+
+impl Airflow {
+    /// What the ids of DAGs begin with.
+    pub fn prefix(&self) -> &str {
+        self.prefix.as_deref().unwrap_or(USUAL_PREFIX)
+    }
+
+    /// How many minutes a DAG is waited for that Airflow does not know yet.
+    pub fn wait(&self) -> u32 {
+        self.wait.unwrap_or(USUAL_WAIT)
+    }
+
+    pub(super) fn keep(&mut self, name: &str, value: Option<String>) {
+        let word = value.as_deref().unwrap_or_default();
+        match name {
+            "api" => self.api = APIS.iter().find(|row| row.0 == word).map(|row| row.1),
+            "auth" => self.auth = AUTHS.iter().find(|row| row.0 == word).map(|row| row.1),
+            "detach" => self.detaches_ci = word == "ci",
+            "wait" => self.wait = word.parse().ok(),
+            "prefix" => self.prefix = value,
+            "url" => self.url = value,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::settings::read;
+
+    #[test]
+    fn what_is_set_for_airflow_is_read_and_has_defaults() {
+        let text = "[env.prod]\nrunner = 'airflow'\n[env.prod.airflow]\nurl = 'https://a.b'\n\
+                    api = 'v2'\nauth = 'google'\nprefix = 'x'\nwait = 0\ndetach = 'ci'\n";
+        let airflow = &read(text).unwrap().envs["prod"].airflow;
+        let of = (airflow.runs, airflow.api, airflow.auth, airflow.detaches_ci);
+        assert_eq!(of, (true, Some(Api::V2), Some(Auth::Google), true));
+        assert_eq!((airflow.prefix(), airflow.wait()), ("x", 0));
+        assert_eq!(airflow.url.as_deref(), Some("https://a.b"));
+        let none = &read("[env.prod]\n").unwrap().envs["prod"].airflow;
+        assert_eq!((none.runs, none.api, none.auth, none.detaches_ci), (false, None, None, false));
+        assert_eq!((none.prefix(), none.wait()), ("chronon", 10));
+        let mistakes = read("[env.prod.airflow]\npassword = 'x'\nauth = 'ldap'\n").unwrap_err();
+        let told: Vec<&str> = mistakes.iter().map(|it| it.what.as_str()).collect();
+        assert_eq!(
+            told,
+            ["no such setting", "`ldap` is none of `none`, `basic`, `token`, `google`"]
+        );
+    }
+}
