@@ -15,6 +15,8 @@ use crate::model::lineage::Lineage;
 use crate::model::name::ConfigType;
 use crate::model::name::Dialect;
 use crate::plan::Lineages;
+use crate::plan::argv;
+use crate::plan::contract::Step;
 use crate::plan::schedules::Schedules;
 use crate::plan::settings::EnvSettings;
 use crate::plan::settings::Team;
@@ -116,6 +118,24 @@ pub(super) fn published(state: &State, ledger: Option<&Ledger>) -> Result<Publis
     // Without the copy all DAGs read as new, and are published again.
     let manifest = bytes.and_then(|bytes| publishing::read(&bytes));
     Ok(Published::Known(manifest.map(Box::new)))
+}
+
+/// The command of a step, with placeholders for its days.
+pub(super) fn template(step: &Step) -> Vec<String> {
+    let day = |name: &str| {
+        let option = format!("--{name}=");
+        step.argv.iter().find_map(|word| word.strip_prefix(option.as_str())).map(str::to_owned)
+    };
+    let range = step.range.as_ref();
+    let first = range.and_then(|it| it.start).map(|it| it.to_string());
+    let (last, called) = match range {
+        Some(range) => (Some(range.end.to_string()), "{end_ds}"),
+        None => (day("ds"), "{ds}"),
+    };
+    // What there is none of is nowhere in the command.
+    let nowhere = "\0".to_owned();
+    let (first, last) = (first.unwrap_or(nowhere.clone()), last.unwrap_or(nowhere));
+    argv::templated(&step.path, &step.argv, (&first, "{start_ds}"), (&last, called))
 }
 
 /// The files of head that jobs need, packed: those of configs that jobs run for, and all under the

@@ -91,7 +91,8 @@ impl Ground<'_> {
         } else {
             super::make_folder(&logs)?;
             tasks::materialise(self.workspace, &plan.steps, &folder.0)?;
-            self.run_tasks(plan, &tasks, &maker, &view)?
+            let files = self.prepare(basis, plan)?;
+            self.run_tasks(plan, &tasks, &maker, files, &view)?
         };
         let published = self.publish(basis, plan, &report);
         let saved = self.save(&desired, &report, published.as_ref().ok().cloned().flatten())?;
@@ -111,6 +112,27 @@ impl Ground<'_> {
                 Ok(Receipt { exit, ..receipt })
             }
         }
+    }
+
+    /// Publishes the files of the commit for jobs that Airflow runs, with the commands of this plan,
+    /// and the DAGs that run one job each where there are none yet. Gives the name of the index.
+    fn prepare(&self, basis: &Basis<'_>, plan: &Plan) -> Result<Option<String>, Failure> {
+        let settings = &self.workspace.settings;
+        let (Some(built), Some(location)) = (basis.schedules(), &settings.dags.place) else {
+            return Ok(None);
+        };
+        if !settings.airflow.runs {
+            return Ok(None);
+        }
+        let packed = schedules::packed(self.workspace, built)?;
+        let steps = plan.steps.iter().map(|step| (step.id.clone(), schedules::template(step)));
+        let (name, index) = schedule::index(built, &packed, steps.collect());
+        let place = Place::open(location, &self.top)?;
+        place.prepare(&packed, schedule::index_key(&name), &index)?;
+        if place.manifest()?.is_none() {
+            place.publish(&packed, &Bundle::of(&built.only_bounded(), &packed))?;
+        }
+        Ok(Some(name))
     }
 
     /// Publishes the schedules once all that they would run is applied: a task that ran a new
@@ -198,6 +220,7 @@ impl Ground<'_> {
         plan: &Plan,
         tasks: &[Task],
         maker: &Maker<'_>,
+        files: Option<String>,
         view: &View,
     ) -> Result<Report, Failure> {
         let machine = Machine {
@@ -211,7 +234,7 @@ impl Ground<'_> {
         super::make_folder(&machine.locks)?;
         let find = self.workspace.settings.find.clone();
         let commands = CommandRunner { machine: machine.clone(), find };
-        let cli = super::runner(self.workspace, &machine);
+        let cli = super::runner(self.workspace, &machine, files);
         let runner: &dyn Runner = match &cli {
             Some(cli) => cli.as_ref(),
             None => &commands,

@@ -66,15 +66,20 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
     std::fs::write(folder.join(".gitignore"), "*\n").map_err(unusable)
 }
 
-/// What runs the jobs of an env; none where all are commands of the settings.
-fn runner(workspace: &Workspace, machine: &Machine) -> Option<Box<dyn Runner>> {
+/// What runs the jobs of an env; none where all are commands of the settings. `files` names the
+/// index of the commit's files, where they are published for Airflow.
+fn runner(
+    workspace: &Workspace,
+    machine: &Machine,
+    files: Option<String>,
+) -> Option<Box<dyn Runner>> {
     let settings = &workspace.settings;
     if settings.own_commands {
         return None;
     }
     let machine = machine.clone();
     if settings.airflow.runs {
-        return Some(Box::new(AirflowRunner::new(machine, settings.airflow.clone(), None)));
+        return Some(Box::new(AirflowRunner::new(machine, settings.airflow.clone(), files)));
     }
     Some(Box::new(ZiplineRunner::new(machine, workspace.pair.head.dialect)))
 }

@@ -130,14 +130,15 @@ impl Dags {
     }
 
     /// What a way to wait needs and is not there.
-    pub(super) fn wrong(&self) -> Option<(&'static str, String)> {
+    pub(super) fn wrong(&self) -> Option<(&'static [&'static str], String)> {
         let lacks = |setting: &str, why: &str| format!("no `{setting}`: {why}");
+        const SENSOR: &[&str] = &["airflow", "sensor"];
         match self.sensor {
             Some(Sensor::Delta) if self.delta_path.is_none() => {
-                Some(("sensor", lacks("delta_path", "it says where the tables lie")))
+                Some((SENSOR, lacks("delta_path", "it says where the tables lie")))
             }
             Some(Sensor::Command) if self.sensor_command.is_none() => {
-                Some(("sensor", lacks("sensor_command", "it says whether a partition is there")))
+                Some((SENSOR, lacks("sensor_command", "it says whether a partition is there")))
             }
             _ => None,
         }

@@ -136,6 +136,16 @@ impl EnvSettings {
         own.cluster(&self.cluster, mode, self.dags.ephemeral)
     }
 
+    /// What one setting needs of another and is not there: the setting, and the sentence.
+    fn wrong(&self) -> Option<(&'static [&'static str], String)> {
+        let homeless = self.airflow.runs && self.dags.place.is_none();
+        let what = || {
+            let what = "no `airflow.dags`: Airflow runs the files that are published there";
+            (&["runner"][..], what.to_owned())
+        };
+        homeless.then(what).or_else(|| self.dags.wrong())
+    }
+
     fn keep_of_mode(&mut self, mode: &str, name: &str, values: &[String]) -> bool {
         let of = self.modes.entry(mode.to_owned()).or_default();
         let number = values.first().and_then(|it| it.parse().ok());
