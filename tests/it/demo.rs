@@ -47,9 +47,15 @@ fn it_adopts_plans_and_applies_twice() {
             "chronon-plan state list 'joins/*' 'staging_queries/*'".to_owned(),
             format!("chronon-plan plan --base HEAD~1 {day}"),
             format!("chronon-plan apply --yes {day}"),
+            format!("chronon-plan airflow render --out '{}'", folder.join("rendered").display()),
         ]
     );
-    for said in ["Applied 12 steps in ", "Applied 1 step in ", "\n8 resources; serial 2, "] {
+    for said in [
+        "Applied 12 steps in ",
+        "Applied 1 step in ",
+        "\n  ~ chronon_join_discovery  daily, 11 tasks (+2 ~1)\n",
+        "\n8 resources; serial 2, ",
+    ] {
         assert!(told.stdout.contains(said), "{said}: {}", told.stdout);
     }
     assert_eq!(told.stdout.matches("\nPlanned again: no changes.\n").count(), 2);
@@ -109,7 +115,7 @@ fn what_it_suggests_works_as_it_is_typed() {
         }
     }
     let code = |words: &str| codes.iter().find(|it| it.0.starts_with(words)).map(|it| *it.1);
-    for done in ["state show", "diff", "graph", "plan --base main"] {
+    for done in ["state show", "diff", "graph", "airflow diff", "plan --base main"] {
         assert_eq!(code(done), Some(0), "{done}: {codes:?}");
     }
     assert_eq!(code("apply --yes --head main "), Some(7), "{codes:?}");

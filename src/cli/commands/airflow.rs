@@ -124,16 +124,15 @@ impl Rendered {
         }
         let pools: Vec<String> = self.pools.keys().cloned().collect();
         if !pools.is_empty() {
-            let file = folder.join(POOLS_FILE);
             let all = pools.join(", ");
             writeln!(
                 text,
-                "\nThese pools must exist: {all}. `airflow pools import {}` makes them.",
-                file.display()
+                "\nAirflow must have these pools: {all}. `airflow pools import {POOLS_FILE}` makes them."
             )
             .unwrap_or_default();
         }
-        writeln!(text, "\n{} DAGs in {}, {}", self.dags.len(), folder.display(), self.digest)
+        let number = self.dags.len();
+        writeln!(text, "\n{} · {number} DAGs in {}", self.digest, folder.display())
             .unwrap_or_default();
         text
     }

@@ -18,6 +18,7 @@ const AS_OF: &str = "2026-11-22";
 
 pub(in super::super) fn run(args: &DemoArgs, output: &mut Output) -> Result<Exit, Failure> {
     let folder = folder(args)?;
+    let rendered = folder.join("rendered").display().to_string();
     let mut demo = Demo { folder: &folder, output };
     demo.say(&format!(
         "The feature repository of a small music-streaming company, in {}.\n\
@@ -42,6 +43,11 @@ pub(in super::super) fn run(args: &DemoArgs, output: &mut Output) -> Result<Exit
     demo.say("\n5. The next commit adds a join and removes a GroupBy.");
     demo.run(&["plan", "--base", "HEAD~1", "--as-of", AS_OF])?;
     demo.run(&["apply", "--yes", "--as-of", AS_OF])?;
+    demo.say(
+        "\n6. What runs every day was planned and published with it. These are the DAGs, as files\n\
+         that an Airflow can import:",
+    );
+    demo.run(&["airflow", "render", "--out", &rendered])?;
     demo.say(&next(&folder));
     Ok(Exit::Done)
 }
@@ -59,9 +65,9 @@ impl Demo<'_> {
 
     /// Runs a command as if it had been typed in the folder.
     fn run(&mut self, words: &[&str]) -> Result<(), Failure> {
-        let quoted = |word: &&str| match word.contains('*') {
-            true => format!("'{word}'"),
-            false => (*word).to_owned(),
+        let quoted = |text: &&str| match text.contains('*') {
+            true => format!("'{text}'"),
+            false => word(Path::new(text)),
         };
         let typed: Vec<String> = ["chronon-plan"].iter().chain(words).map(quoted).collect();
         let typed = typed.join(" ");
@@ -89,6 +95,8 @@ fn next(folder: &Path) -> String {
          {program} state show joins/discovery.radio.radio_rank__3\n  \
          {program} diff main HEAD\n  \
          {program} graph --of 'joins/*radio*'\n  \
+         {program} airflow diff --base main --no-state    # which tasks of which DAGs differ\n  \
+         {program} airflow check --python PYTHON          # with a Python that has Airflow\n  \
          {program} plan --base main --format markdown    # as a pull request comment\n  \
          {program} apply --head main                     # refused: it would undo the changes\n\
          Undo them all the same, at first with jobs that fail, then without:\n  \

@@ -27,6 +27,17 @@ runner = "command"
 command = ["jobs/stand-in", "{mode}", "{name}", "--start={start_ds}", "--end={end_ds}", "--ds={ds}"]
 archive = ["jobs/stand-in", "archive", "{table}"]
 retry_delay = 1
+
+# What runs every day is published here for Airflow; `dags = "gs://BUCKET/dags/chronon"` is Composer's.
+[env.prod.airflow]
+dags = "dags"
+
+[team.default]
+emails = ["features@example.com"]
+
+[team.discovery]
+pool = "discovery"
+priority = 10
 "#;
 
 /// What plays the jobs.
