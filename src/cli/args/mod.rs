@@ -439,6 +439,16 @@ pub(super) enum Document {
     StateHistory,
     /// `lock show --format json`
     Lock,
+    /// A manifest of schedules: `chronon_dags.json`
+    Schedules,
+    /// `airflow render --format json`
+    AirflowRender,
+    /// `airflow diff --format json`
+    AirflowDiff,
+    /// `airflow check --format json`
+    AirflowCheck,
+    /// `history --format json`
+    History,
 }
 
 /// Print the JSON Schema of a document that this program writes.
