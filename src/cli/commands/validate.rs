@@ -121,6 +121,7 @@ fn find(workspace: &Workspace) -> Result<Findings, Failure> {
     for (at, path, what) in unknowns(workspace)? {
         add(Severity::Warning, "unknown-field", &head.configs[at], format!("{path}: {what}"));
     }
+    findings.extend(schedules(workspace, &lineage)?);
     findings.sort();
     findings.dedup();
     Ok(Findings {
@@ -130,6 +131,24 @@ fn find(workspace: &Workspace) -> Result<Findings, Failure> {
         configs: head.configs.len(),
         findings,
     })
+}
+
+/// What people should know of the schedules, where any are published.
+fn schedules(workspace: &Workspace, lineage: &Lineage) -> Result<Vec<Finding>, Failure> {
+    let Workspace { settings, teams, pair, .. } = workspace;
+    if settings.dags.place.is_none() {
+        return Ok(Vec::new());
+    }
+    let built = super::super::schedules::built(workspace, &pair.head, lineage, settings, teams)?;
+    let finding = |(dag, note): (String, String)| Finding {
+        severity: Severity::Warning,
+        code: "schedule".to_owned(),
+        path: crate::plan::settings::FILE.to_owned(),
+        line: 0,
+        column: 0,
+        text: format!("{dag}: {note}"),
+    };
+    Ok(built.notes.into_iter().map(finding).collect())
 }
 
 /// Fields and values that this version does not know, in any config.
