@@ -92,6 +92,7 @@ fn tasks() -> Vec<Task> {
             log: PathBuf::new(),
             secrets: Vec::new(),
             timeout: Duration::from_secs(60),
+            chunk_days: None,
             may_be_running: false,
         },
         retries: 0,
@@ -153,6 +154,7 @@ fn once(objects: &Objects) -> (f64, f64) {
         clock: objects.clock(),
         date: &|| "2026-11-22T00:00:00Z".to_owned(),
         stop: &stop,
+        wait: engine::Wait::default(),
         tell: &|_| (),
     });
     let engine = engine.elapsed().as_secs_f64();
