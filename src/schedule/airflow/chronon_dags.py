@@ -1052,7 +1052,9 @@ DEFAULT_TEAM = {
 
 
 def team_of(name):
-    return {**DEFAULT_TEAM, **MANIFEST["teams"].get(name or "", {})}
+    """A team's settings; those of `default` where it has none of its own."""
+    teams = MANIFEST["teams"]
+    return {**DEFAULT_TEAM, **(teams.get(name) or teams.get("default") or {})}
 
 
 def post(url, body, headers=()):
@@ -1879,6 +1881,7 @@ class Request:
         self.note(
             self.parallel <= spec["parallel"], f"`parallel` is at most {spec['parallel']} here"
         )
+        self.chunk_days = self._number(conf, "chunk_days", 10**6)
         self.index = self._index(conf)
         self.mode = conf.get("mode") or (spec["modes"][0] if len(spec["modes"]) == 1 else None)
         self.note(
@@ -1925,7 +1928,6 @@ class Request:
     def _spans(self, conf, grid):
         words = " ".join(self.argv)
         ranged = "{start_ds}" in words or "{end_ds}" in words
-        days = self._number(conf, "chunk_days", 10**6)
         if not ranged and "{ds}" not in words:
             self.spans = [{"start_ds": None, "end_ds": None}]
             return
@@ -1938,7 +1940,7 @@ class Request:
             both = "`start_ds` and `end_ds`" if ranged else "`ds`"
             self.wrong.append(f"mode {self.mode} needs {both}")
             return
-        many = max(1, days * 24 // grid["hours"]) if ranged else len(slots)
+        many = max(1, self.chunk_days * 24 // grid["hours"]) if ranged else len(slots)
         chunks = [slots[at : at + many] for at in range(0, len(slots), many)]
         self.note(
             len(chunks) <= MOST_CHUNKS,
