@@ -93,9 +93,12 @@ def jobs():
         JOIN: {"backfill": run_argv(JOIN, "backfill", "--start-ds={start_ds}", "--end-ds={end_ds}")},
     }
     return {
-        conf: {"config": conf.split("/", 1)[1], "team": "payments", "grid": DAILY, "modes": modes}
+        conf: {
+            "config": conf.split("/", 1)[1], "team": "payments", "grid": DAILY, "modes": modes,
+            "minutes": dict.fromkeys(modes, 5), "proof": "cli",
+        }
         for conf, modes in of.items()
-    }
+    }  # fmt: skip
 
 
 class Ran:
@@ -373,9 +376,9 @@ class Sensors(Case):
         ran = self.waiting()
         self.assertEqual(ran.state, "failed", "deleted")
         self.assertIn("missing: 2026-03-04", ran.log)
-        self.assertEqual(self.waiting(offset_hours=24).state, "success")
-        self.assertEqual(self.waiting(end_cut="2026-03-03").state, "success")
-        self.assertEqual(self.waiting(start_cut="2026-03-05").state, "success")
+        self.assertEqual(self.waiting(lag=1440).state, "success")
+        self.assertEqual(self.waiting(last="2026-03-03").state, "success")
+        self.assertEqual(self.waiting(first="2026-03-05").state, "success")
 
     def test_hours_of_a_day(self):
         names = [f"2026-03-04-{hour:02}" for hour in range(24)]
@@ -386,8 +389,8 @@ class Sensors(Case):
 
     def test_sub_partitions(self):
         self.write("raw.x", {"ds": ["2026-03-04"], "hr": ["22"], "v": [1]})
-        self.assertEqual(self.waiting(sub=["hr=23"]).state, "failed")
-        self.assertEqual(self.waiting(sub=["hr=22"]).state, "success")
+        self.assertEqual(self.waiting(below=["hr=23"]).state, "failed")
+        self.assertEqual(self.waiting(below=["hr=22"]).state, "success")
 
     def test_a_partition_that_comes_later(self):
         team = {**TEAM, "poke_minutes": 0.01, "wait_hours": 1}
@@ -401,7 +404,7 @@ class Sensors(Case):
 
     def test_the_metastore_is_asked_by_the_cli(self):
         words = ["check-partitions", "--partition-names={partitions}"]
-        spec = {"conf": GB, "argv": run_argv(GB, "metastore", *words), "sub": ["hr=23"]}
+        spec = {"conf": GB, "argv": run_argv(GB, "metastore", *words), "below": ["hr=23"]}
         for knobs, state, text in (
             ({"state": "DONE"}, "success", ""),
             ({"wait": 1, "state": "ERROR"}, "failed", "timed out|Sensor has timed out|timeout"),
@@ -434,7 +437,7 @@ class Sensors(Case):
             "wait": external("producer", "make"),
             "job": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}"), ["wait"]),
         }
-        old = {"wait": external("producer", "make", end_cut="2026-01-31")}
+        old = {"wait": external("producer", "make", last="2026-01-31")}
         team = {**TEAM, "poke_minutes": 0.005, "wait_hours": 2 / 3600}
         dags = {"producer": dag(make), "reader": dag(read), "old": dag(old)}
         self.published(dags, teams={"payments": team})
@@ -739,7 +742,7 @@ class Metadata(Case):
         f"group_bys/payments.features.{name}__1": {
             "conf": f"compiled/group_bys/payments/features.{name}__1",
             "argv": run_argv(f"compiled/group_bys/payments/features.{name}__1", "metadata-upload"),
-            "fingerprint": digit * 64, "rules": 1, "blob": digit * 40, "team": "payments",
+            "blob": digit * 40, "team": "payments", "minutes": 5, "proof": "cli",
         }
         for name, digit in (("clicks", "a"), ("live", "b"), ("other", "c"))
     }  # fmt: skip
@@ -748,8 +751,7 @@ class Metadata(Case):
         address = f"group_bys/payments.features.{name}__1"
         config = self.CONFIGS[address]
         return {
-            "config": address, "resource": "metadata", "fingerprint": config["fingerprint"],
-            "rules": 1, "blob": config["blob"], **more,
+            "config": address, "resource": "metadata", "blob": config["blob"], **more,
         }  # fmt: skip
 
     def run_with(self, rows):
@@ -776,7 +778,7 @@ class Metadata(Case):
         rows = [
             self.row("clicks"),
             self.row("live", begun=True),
-            self.row("other", rules=0, blob="d" * 40),
+            self.row("other", blob="d" * 40),
         ]
         ran, uploaded = self.run_with(rows)
         self.assertEqual((ran.state, uploaded), ("success", ["live", "other"]), ran.log)

@@ -21,8 +21,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(os.path.dirname(HERE))
 LOADER = os.path.join(PROJECT, "src", "schedule", "airflow", "chronon_dags.py")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-DAILY = {"format": "yyyy-MM-dd", "hours": 24}
-HOURLY = {"format": "yyyy-MM-dd-HH", "hours": 1}
+DAILY = {"format": "yyyy-MM-dd", "minutes": 1440}
+HOURLY = {"format": "yyyy-MM-dd-HH", "minutes": 60}
 IDS = "500c4849-d0b9-416e-bce8-227a6e82300"
 
 
@@ -52,23 +52,21 @@ def config(name, **env):
     return {"metaData": {"name": name, "executionInfo": settings}, "sources": []}
 
 
-def publish(folder, files, jobs, dialect="zip", shared=()):
+def publish(folder, files, jobs, dialect="zip", shared=(), steps=None, programs=()):
     """Writes a pack and its index; gives the index's digest."""
     pack, index = b"", {}
     for path, content in sorted(files.items()):
         plain = content if isinstance(content, bytes) else json.dumps(content).encode()
         packed = zlib.compress(plain)
-        index[path] = [len(pack), len(packed), digest(plain)]
+        index[path] = [len(pack), len(packed), digest(plain), path in programs]
         pack += packed
     place = os.path.join(folder, "chronon_files")
     os.makedirs(place, exist_ok=True)
-    with open(os.path.join(place, ".airflowignore"), "w") as out:
-        out.write("[0-9a-f]*\n")
     with open(os.path.join(place, f"{digest(pack)}.pack"), "wb") as out:
         out.write(pack)
     document = canonical({
         "format": 1, "pack": digest(pack), "commit": COMMIT, "dialect": dialect, "files": index,
-        "shared": sorted(shared), "jobs": jobs,
+        "shared": sorted(shared), "jobs": jobs, "steps": steps or {},
     })  # fmt: skip
     with open(os.path.join(place, f"{digest(document)}.json"), "wb") as out:
         out.write(document)
@@ -79,7 +77,7 @@ def manifest(dags, files="0" * 64, **more):
     document = {
         "format": 1, "env": "prod", "dialect": "zip", "commit": COMMIT, "files": files,
         "state": None, "teams": {"payments": TEAM}, "sensor": {"kind": "metastore"},
-        "cluster": None, "publish_metrics": None, "breaker_days": 3, "dags": dags,
+        "cluster": {}, "publish_metrics": None, "breaker_days": 3, "dags": dags,
     }  # fmt: skip
     return {**document, **more}
 
@@ -103,14 +101,14 @@ def dag(tasks, kind="batch", schedule="0 0 * * *", team="payments", **more):
 def job(conf, mode, argv, after=(), **more):
     return {
         "kind": "job", "config": conf.split("/", 1)[1], "conf": conf, "mode": mode, "argv": argv,
-        "grid": DAILY, "minutes": 5, "needs": "counts", "after": list(after), "priority": 1, **more,
+        "grid": DAILY, "minutes": 5, "proof": "cli", "after": list(after), "priority": 1, **more,
     }  # fmt: skip
 
 
 def partition(table, **more):
     return {
-        "kind": "partition", "table": table, "column": "ds", "grid": DAILY, "offset_hours": 0,
-        "sub": [], "start_cut": None, "end_cut": None, "of": DAILY, "after": [], "priority": 1,
+        "kind": "partition", "table": table, "column": "ds", "grid": DAILY, "lag": 0,
+        "below": [], "first": None, "last": None, "of": DAILY, "after": [], "priority": 1,
         **more,
     }  # fmt: skip
 
@@ -118,7 +116,7 @@ def partition(table, **more):
 def external(dag_id, task, **more):
     return {
         "kind": "external", "dag": dag_id, "task": task, "schedule": "0 0 * * *", "grid": DAILY,
-        "offset_hours": 0, "start_cut": None, "end_cut": None, "of": DAILY, "after": [],
+        "lag": 0, "first": None, "last": None, "of": DAILY, "after": [],
         "priority": 1, **more,
     }  # fmt: skip
 

@@ -181,7 +181,7 @@ def read_file(index, path):
     """A file of the commit, verified."""
     if path not in index["files"]:
         raise Broken(f"commit {index['commit']} has no file {path}: {AGAIN}")
-    offset, length, digest = index["files"][path]
+    offset, length, digest, _ = index["files"][path]
     pack = os.path.join(FILES, f"{index['pack']}.pack")
     try:
         with open(pack, "rb") as file:
@@ -208,6 +208,8 @@ def job_folder(index, conf):
             os.makedirs(os.path.dirname(file), exist_ok=True)
             with open(file, "wb") as out:
                 out.write(content)
+            if index["files"][path][3]:
+                os.chmod(file, 0o755)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -236,7 +238,7 @@ FIELDS = {
     "ss": ("%S", r"(?P<second>\d{2})"),
 }
 _FIELD = re.compile(r"'([^']*)'|(yyyy|yy|MM|dd|HH|mm|ss)|([^'])")
-DAILY = {"format": "yyyy-MM-dd", "hours": 24}
+DAILY = {"format": "yyyy-MM-dd", "minutes": 1440}
 
 
 def _fields(pattern):
@@ -270,12 +272,12 @@ def read_moment(text, pattern):
 
 
 def step(grid):
-    return timedelta(hours=grid["hours"])
+    return timedelta(minutes=grid["minutes"])
 
 
 def slot_of(moment, grid):
     """The start of the slot that holds this moment. Slots are counted from 1970, as Spark does."""
-    return moment - (moment - EPOCH) % step(grid)
+    return moment - (moment - EPOCH - timedelta(minutes=grid.get("shift", 0))) % step(grid)
 
 
 def slots_between(start, end, grid):
@@ -288,10 +290,10 @@ def slots_between(start, end, grid):
 
 
 def slots_complete(start, end, grid):
-    """The slots that become complete in `(start, end]`; else the one that holds the start."""
+    """The slots that become complete in `(start, end]`."""
     first = slot_of(start, grid)  # ends after the start
     last = slot_of(end, grid)  # the first that is not complete at the end
-    return slots_between(first, last, grid) if last > first else [first]
+    return slots_between(first, last, grid)
 
 
 def slots_named(text, grid):
@@ -326,7 +328,8 @@ def slots_asked(conf, grid):
 
 
 def slots_of_run(context, grid):
-    """The slots that a run computes, oldest first.
+    """The slots that a run computes, oldest first; none where none becomes complete in it, as in
+    most runs of an hourly schedule whose tables have a partition for each day.
 
     The clock is not asked, so that a try tomorrow computes what today's try would have.
     """
@@ -344,6 +347,14 @@ def slots_of_run(context, grid):
     return [slot_of(when, grid) - step(grid)]
 
 
+def slots_due(context, grid):
+    """The slots that a run computes; where there are none, there is nothing to do."""
+    slots = slots_of_run(context, grid)
+    if not slots:
+        raise AirflowSkipException("no partition becomes complete in this run: nothing to compute")
+    return slots
+
+
 def kind_of_run(context):
     kind = getattr(context["dag_run"], "run_type", None)
     return getattr(kind, "value", kind)
@@ -357,24 +368,27 @@ def days_of(slots, grid):
 
 def date_of_run(context, grid=DAILY):
     """The day that a run is about, for people and the run log."""
-    return show(slots_of_run(context, grid)[-1], DAILY["format"])
+    slots = slots_of_run(context, grid) or [_utc(context["dag_run"].data_interval_start)]
+    return show(slots[-1], DAILY["format"])
 
 
 def cuts(spec):
     """The first and last partition that a source has, as slots of its table."""
     grid, found = spec["grid"], []
-    for name in ("start_cut", "end_cut"):
+    for name in ("first", "last"):
         text = spec.get(name)
         moment = text and (read_moment(text, grid["format"]) or read_moment(text, "yyyy-MM-dd"))
         if text and not moment:
-            raise AirflowFailException(f"{name} {text!r} is not written as {grid['format']}")
+            raise AirflowFailException(
+                f"the {name} partition {text!r} is not written as {grid['format']}"
+            )
         found.append(slot_of(moment, grid) if moment else None)
     return found
 
 
 def partitions_needed(spec, slots):
     """The partitions of a table that a job of these slots waits for, as its table writes them."""
-    grid, shift = spec["grid"], timedelta(hours=spec["offset_hours"])
+    grid, shift = spec["grid"], timedelta(minutes=spec["lag"])
     last = slots[-1] - shift
     first, end = cuts(spec)
     needed = slots_between(last, last + step(spec["of"]), grid)
@@ -391,7 +405,7 @@ def external_date(spec, slots):
     """
     from croniter import croniter
 
-    last = slots[-1] - timedelta(hours=spec["offset_hours"])
+    last = slots[-1] - timedelta(minutes=spec["lag"])
     end = last + step(spec["of"])
     first_cut, end_cut = cuts(spec)
     if first_cut and end <= first_cut or end_cut and last > end_cut:
@@ -727,10 +741,9 @@ ID = re.compile(r"[A-Za-z0-9_|:.][A-Za-z0-9\-_|:.]{0,199}")
 COUNTS = re.compile(r"success count =\s*(\d+).*?failure count =\s*(\d+)")
 
 
-def needs(provider, mode, needed="counts"):
+def needs(provider, mode):
     row = next((it for it in NEEDS if it[0] == provider and it[1] in (None, mode)), ((), (), ()))
-    # A driver that says nothing of counts cannot be asked for them.
-    return tuple(it for it in row[2] if it != "counts" or needed == "counts")
+    return row[2]
 
 
 def id_of(text):
@@ -885,11 +898,14 @@ class Attempt:
     and whatever goes wrong after that, the service is asked what became of it.
     """
 
-    def __init__(self, around, mode, folder, seconds, log, needed="counts"):
+    def __init__(self, around, mode, folder, seconds, log, proof="cli"):
         self.around, self.mode, self.folder, self.log = around, mode, folder, log
-        self.provider, self.dataproc = around.provider(), around.dataproc()
+        # A command of one's own promises by its exit code alone that the work is done.
+        own = proof == "exit"
+        self.provider = None if own else around.provider()
+        self.dataproc = None if own else around.dataproc()
         self.deadline = time.monotonic() + seconds
-        self.seconds, self.needs = seconds, needs(self.provider, mode, needed)
+        self.seconds, self.needs = seconds, () if own else needs(self.provider, mode)
         # The job that is known to do the work; whether what became of it is known.
         self.job, self.over = None, False
         self.seen, self.process = Seen(), None
@@ -1046,8 +1062,8 @@ class Attempt:
 
 DEFAULT_TEAM = {
     "owner": "chronon", "emails": [], "queue": None, "pool": "default_pool", "priority": 0,
-    "concurrency": 16, "start": "2020-01-01", "retries": 2, "retry_minutes": 5, "poke_minutes": 5,
-    "wait_hours": 24, "bigtable_instance": None, "staging_bucket": None, "alerts": ["email"],
+    "concurrency": 16, "start": None, "retries": 2, "retry_minutes": 5, "poke_minutes": 5,
+    "wait_hours": 24, "bigtable_instance": None, "staging_bucket": None, "alerts": [],
 }  # fmt: skip
 
 
@@ -1497,13 +1513,12 @@ class Worker:
         return around
 
     @contextlib.contextmanager
-    def attempted(self, conf, argv, minutes, index=None, more=()):
+    def attempted(self, conf, argv, minutes, index=None, more=(), proof="cli"):
         """A try in a folder of its own."""
         index = index or read_index(MANIFEST["files"])
         around = self.around(conf, argv, index, more)
         with job_folder(index, conf) as folder:
-            needed = self.spec.get("needs") or "counts"
-            attempt = Attempt(around, self.job_mode, folder, minutes * 60, self.log, needed)
+            attempt = Attempt(around, self.job_mode, folder, minutes * 60, self.log, proof)
             self.attempt = attempt
             try:
                 yield attempt
@@ -1555,6 +1570,13 @@ class Task(Worker, BaseOperator):
             Breaker(self.config, self.job_mode).succeeded()
 
 
+def operation(context):
+    """Names one submission: the same for the same try, and for no other."""
+    ti = context["ti"]
+    words = (MANIFEST["env"], ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number)
+    return sha256("|".join(map(str, words)).encode())[:32]
+
+
 class ChrononJob(Task):
     """One mode of one config, for the days of its run."""
 
@@ -1562,14 +1584,15 @@ class ChrononJob(Task):
 
     def work(self, context):
         Breaker(self.config, self.job_mode).check(context)
-        slots = slots_of_run(context, self.spec["grid"])
-        days = days_of(slots, self.spec["grid"])
+        spec, slots = self.spec, slots_due(context, self.spec["grid"])
+        days = days_of(slots, spec["grid"])
         self.date = show(slots[-1], DAILY["format"])
         self.log.info("computes %s to %s", days["start_ds"], days["end_ds"])
-        argv, more = fill(self.spec["argv"], **days), {}
+        argv, more = fill(spec["argv"], **days, operation=operation(context)), {}
         if self.job_mode in (MANIFEST["cluster"] or {}):
             more = {CLUSTER: cluster_name(context, self.task_id)}
-        with self.attempted(self.spec["conf"], argv, self.spec["minutes"], more=more) as attempt:
+        how = {"more": more, "proof": spec["proof"]}
+        with self.attempted(spec["conf"], argv, spec["minutes"], **how) as attempt:
             attempt.run(argv)
         self.recovered()
 
@@ -1632,11 +1655,13 @@ class PublishMetrics(Task):
     """Sends what the consistency of a join was as metrics."""
 
     def work(self, context):
-        slots = slots_of_run(context, self.spec["grid"])
-        values = {"config": self.config, "table": self.spec["table"]}
-        values |= days_of(slots, self.spec["grid"])
+        slots = slots_due(context, self.spec["grid"])
+        values = {"conf": self.spec["conf"], "table": self.spec["table"]}
+        values |= {"name": self.config.partition("/")[2], **days_of(slots, self.spec["grid"])}
+        tags = {"config": self.config, "team": self.team, "env": MANIFEST["env"]}
+        send_metric(self.log, "gauge", "chronon.consistency.computed", 1, tags)
         if not MANIFEST["publish_metrics"]:
-            self.log.info("no command publishes metrics (setting `publish_metrics`)")
+            self.log.info("no command prints the metrics (setting `airflow.publish_metrics`)")
             return
         self.scrubber = Scrubber((it for it in os.environ.items() if PRIVATE.search(it[0])))
         argv, found = fill(MANIFEST["publish_metrics"], **values), {}
@@ -1649,7 +1674,6 @@ class PublishMetrics(Task):
         end = run_plain(self, argv, read)
         if end != 0:
             raise AirflowException(f"the command of `publish_metrics` ended with {end}")
-        tags = {"config": self.config, "team": self.team, "env": MANIFEST["env"]}
         for name, value in found.items():
             send_metric(self.log, "gauge", f"chronon.consistency.{name}", value, tags)
         self.log.info("published %s metrics", len(found))
@@ -1679,14 +1703,14 @@ class PartitionSensor(Worker, BaseSensorOperator):
         self.spec, self.team, self.job_mode = spec, team, "metastore"
 
     def poke(self, context):
-        slots = slots_of_run(context, self.spec["of"])
+        slots = slots_due(context, self.spec["of"])
         needed = partitions_needed(self.spec, slots)
         self.log.info("%s: needs %s", self.spec["table"], ", ".join(needed) or "nothing")
         return not needed or SENSORS[MANIFEST["sensor"]["kind"]](self, needed)
 
     def columns(self, value):
         """A partition's columns and their values."""
-        return [(self.spec["column"], value), *(it.split("=", 1) for it in self.spec["sub"])]
+        return [(self.spec["column"], value), *(it.split("=", 1) for it in self.spec["below"])]
 
     def path(self, value):
         return "/".join("=".join(it) for it in self.columns(value))
@@ -1800,7 +1824,7 @@ def external_wait():
             self.spec, self.team = spec, team
 
         def poke(self, context):
-            when = external_date(self.spec, slots_of_run(context, self.spec["of"]))
+            when = external_date(self.spec, slots_due(context, self.spec["of"]))
             if when is None:
                 self.log.info("%s need not be waited for", self.spec["dag"])
                 return True
@@ -1863,7 +1887,7 @@ def own_cluster(task, context, conf, argv, minutes, index=None):
 
 # --- Jobs by hand --------------------------------------------------------------------------------
 
-BY_HAND = ("conf", "start_ds", "end_ds", "ds", "mode", "files", "chunk_days", "parallel",
+BY_HAND = ("conf", "start_ds", "end_ds", "ds", "mode", "files", "step", "chunk_days", "parallel",
            "despite_pause")  # fmt: skip
 MOST_CHUNKS = 1000  # Airflow maps over 1024 at most, as it is set up by default
 HAND_MINUTES = 24 * 60
@@ -1888,7 +1912,7 @@ class Request:
             self.mode in spec["modes"], f"`mode` must be one of {', '.join(spec['modes'])}"
         )
         if self.index:
-            self._job(spec)
+            self._job(spec, conf)
         if self.job:
             self._spans(conf, self.job["grid"])
         if self.wrong:
@@ -1914,7 +1938,7 @@ class Request:
         except Broken as error:
             self.wrong.append(str(error))
 
-    def _job(self, spec):
+    def _job(self, spec, conf):
         job = self.index["jobs"].get(self.conf)
         if not job:
             self.wrong.append(f"`conf` must be the path of a compiled config, not {self.conf!r}")
@@ -1924,6 +1948,18 @@ class Request:
         if self.mode in spec["modes"] and self.mode not in job["modes"]:
             self.wrong.append(f"{job['config']} has no mode {self.mode}")
         self.job, self.argv = job, job["modes"].get(self.mode, [])
+        self.minutes = job["minutes"].get(self.mode, HAND_MINUTES)
+        self._step(conf.get("step"))
+
+    def _step(self, step):
+        """The command of a step of a plan, which may differ from the usual one: it stands in the
+        index of that plan, so that nobody can pass a command."""
+        if step is None:
+            return
+        if step != f"{self.job['config']}#{self.mode}" or step not in self.index.get("steps", {}):
+            self.wrong.append(f"`step` is none of {self.job['config']} in this index: {step!r}")
+            return
+        self.argv = self.index["steps"][step]
 
     def _spans(self, conf, grid):
         words = " ".join(self.argv)
@@ -1940,7 +1976,7 @@ class Request:
             both = "`start_ds` and `end_ds`" if ranged else "`ds`"
             self.wrong.append(f"mode {self.mode} needs {both}")
             return
-        many = max(1, self.chunk_days * 24 // grid["hours"]) if ranged else len(slots)
+        many = max(1, self.chunk_days * 1440 // grid["minutes"]) if ranged else len(slots)
         chunks = [slots[at : at + many] for at in range(0, len(slots), many)]
         self.note(
             len(chunks) <= MOST_CHUNKS,
@@ -1996,12 +2032,11 @@ class BoundedJob(Task):
         end = span["end_ds"] and read_moment(span["end_ds"], job["grid"]["format"])
         self.date = show(end, DAILY["format"]) if end else safe_date(context)
         self.turn(context, request.parallel)
-        argv = request.argv
-        if end:
-            argv = fill(argv, **span, ds=span["end_ds"])
-        minutes, conf = self.spec.get("minutes") or HAND_MINUTES, request.conf
+        days = {**span, "ds": span["end_ds"]} if end else {}
+        argv = fill(request.argv, **days, operation=operation(context))
+        minutes, conf = request.minutes, request.conf
         with own_cluster(self, context, conf, argv, minutes, index) as more:
-            with self.attempted(conf, argv, minutes, index, more) as attempt:
+            with self.attempted(conf, argv, minutes, index, more, job["proof"]) as attempt:
                 attempt.run(argv)
 
     def turn(self, context, parallel):
@@ -2042,17 +2077,15 @@ def read_ledger(state):
     if not content:
         return []
     document = json.loads(content)
-    if document["format_version"] > 1:
+    if document["format_version"] > 2:
         raise AirflowFailException("the ledger was written by a newer chronon-plan: " + AGAIN)
     return document["resources"]
 
 
 def is_current(config, row):
-    """Whether what was applied is this config's metadata."""
-    if not row or row.get("begun"):
-        return False
-    same = row["rules"] == config["rules"] and row["fingerprint"] == config["fingerprint"]
-    return same or row["blob"] == config["blob"]
+    """Whether what was applied is this config's metadata: an apply writes anew from which content
+    a resource is what it should be, also where nothing had to run for it."""
+    return bool(row) and not row.get("begun") and row["blob"] == config["blob"]
 
 
 def uploaded_variable():
@@ -2076,7 +2109,7 @@ class Which(BaseOperator):
         for address, config in sorted(self.spec["configs"].items()):
             # What was uploaded here since says more than the ledger, which does not know of it.
             own = uploaded.get(address)
-            current = own == config["fingerprint"] if own else is_current(config, rows.get(address))
+            current = own == config["blob"] if own else is_current(config, rows.get(address))
             if not current:
                 wanted.append(address)
         self.log.info("not current: %s of %s", len(wanted), len(self.spec["configs"]))
@@ -2096,12 +2129,14 @@ class MetadataUpload(Task):
         spec = self.spec["configs"][self.address]
         self.config, self.team, self.job_mode = self.address, spec["team"], "metadata-upload"
         Breaker(self.config, self.job_mode).check(context)
-        minutes = self.spec.get("minutes") or 60
-        with own_cluster(self, context, spec["conf"], spec["argv"], minutes) as more:
-            with self.attempted(spec["conf"], spec["argv"], minutes, more=more) as attempt:
-                attempt.run(spec["argv"])
+        conf, minutes = spec["conf"], spec["minutes"]
+        argv = fill(spec["argv"], operation=operation(context))
+        with own_cluster(self, context, conf, argv, minutes) as more:
+            how = {"more": more, "proof": spec["proof"]}
+            with self.attempted(conf, argv, minutes, **how) as attempt:
+                attempt.run(argv)
         self.recovered()
-        return [self.address, spec["fingerprint"]]
+        return [self.address, spec["blob"]]
 
 
 class Remember(BaseOperator):
@@ -2124,20 +2159,22 @@ class Remember(BaseOperator):
 
 # --- DAGs ----------------------------------------------------------------------------------------
 
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 RUNS = {"batch": 3, "streaming": 1, "metadata": 1, "bounded": 16}
 DAG_TIMEOUT = {"streaming": timedelta(hours=2), "metadata": timedelta(hours=2)}
 
 
 def make_dag(dag_id, spec):
     team = team_of(spec["team"])
-    start = read_moment(team["start"], DAILY["format"]) or EPOCH
+    start = team["start"] and read_moment(team["start"], DAILY["format"])
     schedule = spec["schedule"]
     return DAG(
         dag_id=dag_id,
         # In 3.x a bare cron text would mean moments and not the intervals that days are made of.
         schedule=CronDataIntervalTimetable(schedule, "UTC") if schedule else None,
-        start_date=start,
-        catchup=False,
+        start_date=start or LONG_AGO,
+        # Without a day to start from, only the newest is run; with one, every day since.
+        catchup=bool(start) and spec["kind"] == "batch",
         max_active_runs=RUNS[spec["kind"]],
         max_active_tasks=spec["concurrency"],
         dagrun_timeout=DAG_TIMEOUT.get(spec["kind"]),
@@ -2175,7 +2212,9 @@ def sensor_times(team):
 def add_job(dag, task_id, spec, names):
     often = names["often"]
     job = ChrononJob(dag=dag, task_id=task_id, spec=spec, team=names["team"], often=often,
-                     priority_weight=spec["priority"])  # fmt: skip
+                     priority_weight=spec["priority"],
+                     # Two runs must not write one table at once.
+                     max_active_tis_per_dag=1)  # fmt: skip
     if spec["mode"] not in (MANIFEST["cluster"] or {}):
         return job, job
     around = {"dag": dag, "spec": spec, "team": names["team"], "job_task": task_id,
