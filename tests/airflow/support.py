@@ -345,7 +345,7 @@ knobs = json.load(open(os.path.join(folder, "knobs.json")))
 javas = os.path.join(folder, "java.jsonl")
 if knobs.get("of") and os.path.exists(javas):
     for java in map(json.loads, open(javas)):
-        if "--job-id=" + argv[3] in java["argv"]:
+        if any("--job-id=" + it in java["argv"] for it in argv[3:4]):
             for words, more in knobs["of"].items():
                 if set(words.split()) <= set(java["argv"]):
                     knobs.update(more)
