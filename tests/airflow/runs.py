@@ -152,9 +152,9 @@ class Case(unittest.TestCase):
         RECEIVER.code = 200
         self.state = tempfile.mkdtemp(prefix="state-")
 
-    def published(self, dags, **more):
+    def published(self, dags, steps=None, **more):
         """Publishes a manifest and gives the DAGs that Airflow makes of it."""
-        digest = support.publish(DAGS, FILES, jobs(), shared=SHARED)
+        digest = support.publish(DAGS, FILES, jobs(), shared=SHARED, steps=steps)
         teams = {"default": TEAM, "payments": TEAM, **more.pop("teams", {})}
         document = support.manifest(dags, digest, state=self.state, teams=teams, **more)
         support.write_manifest(DAGS, document)
@@ -732,6 +732,26 @@ class Bounded(Case):
             self.assertIn(part, ran.log)
         self.assertEqual(PROGRAMS.calls("java"), [])
 
+    def test_a_step_of_a_plan_runs_the_command_of_that_plan(self):
+        step = f"{GB.split('/', 1)[1]}#backfill"
+        argv = run_argv(GB, "backfill", "--start-ds={start_ds}", "--end-ds={end_ds}", "--extra")
+        self.bounded(steps={step: argv})
+        conf = {**self.CONF, "step": step}
+        self.assertEqual(self.run_dag("chronon_gb_backfill", conf=conf).state, "success")
+        self.assertTrue(all("--extra" in it["argv"] for it in PROGRAMS.calls("java")))
+        for other in ("group_bys/payments.other#backfill", f"{GB.split('/', 1)[1]}#upload"):
+            PROGRAMS.forget()
+            ran = self.run_dag("chronon_gb_backfill", conf={**conf, "step": other})
+            self.assertEqual((ran.state, PROGRAMS.calls("java")), ("failed", []))
+            self.assertIn("`step` is none of", ran.log)
+
+    def test_a_run_in_which_no_partition_becomes_complete_computes_nothing(self):
+        tasks = {"upload": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}"))}
+        self.published({"gb": dag(tasks, schedule="0 * * * *")})
+        with scheduled(self):
+            ran = self.run_dag("gb", DAY.replace(hour=5))
+        self.assertEqual((ran.tasks, PROGRAMS.calls("java")), ({"upload": "skipped"}, []), ran.log)
+
     def test_one_job_of_another_mode(self):
         self.bounded()
         ran = self.run_dag("chronon_job", conf={"conf": GB, "mode": "upload", "ds": "2026-02-01"})
@@ -813,10 +833,10 @@ class Consistency(Case):
             last = [mode]
         tasks["publish"] = {
             "kind": "publish", "config": JOIN.split("/", 1)[1], "table": "p.all_consistency",
-            "grid": DAILY, "after": last, "priority": 1,
+            "conf": JOIN, "grid": DAILY, "after": last, "priority": 1,
         }  # fmt: skip
         code = "import sys; print('mismatch_rate 0.25'); print('noise'); print(*sys.argv[1:])"
-        command = [sys.executable, "-c", code, "{config}", "{table}", "{ds}"]
+        command = [sys.executable, "-c", code, "{name}", "{table}", "{ds}"]
         self.published({"ooc": dag(tasks)}, publish_metrics=command)
         sent = []
         with mock.patch.object(self.loader, "send_metric", lambda *args: sent.append(args[1:])):
@@ -826,8 +846,9 @@ class Consistency(Case):
                  for it in PROGRAMS.calls("java")]  # fmt: skip
         self.assertEqual(asked, list(modes))
         gauges = [it for it in sent if it[0] == "gauge"]
-        self.assertEqual(gauges[0][1:3], ("chronon.consistency.mismatch_rate", 0.25))
-        self.assertEqual(len(gauges), 1)
+        told = [it[1:3] for it in gauges]
+        computed = ("chronon.consistency.computed", 1)
+        self.assertEqual(told, [computed, ("chronon.consistency.mismatch_rate", 0.25)])
         self.assertIn("p.all_consistency 2026-03-04", ran.log)
 
 
@@ -860,7 +881,7 @@ class Structure(Case):
         self.assertEqual(set(made), {"b"})
         task = made["b"].get_task("upload")
         self.assertEqual((task.owner, task.pool, task.retries), ("payments", "default_pool", 0))
-        self.assertFalse(made["b"].catchup)
+        self.assertTrue(made["b"].catchup, "the team says from which day on")
 
     def test_a_broken_manifest_is_an_import_error_that_helps(self):
         self.published({"a": dag({})})
