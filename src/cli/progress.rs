@@ -20,6 +20,7 @@ use super::args::ProgressFormat;
 use super::failure::Exit;
 use super::failure::Failure;
 use super::output::Output;
+use crate::apply::airflow::is_page_of;
 use crate::apply::board::State;
 use crate::apply::engine::Report;
 use crate::apply::engine::Task;
@@ -327,6 +328,18 @@ impl Receipt {
             && self.left == 0
             && self.failures.is_empty()
             && self.cut_off.is_none()
+    }
+
+    /// The same without pages that are none of this Airflow's: a journal could name any.
+    pub(super) fn vouched(mut self, airflow: Option<&str>) -> Self {
+        let is_ours = |page: &str| airflow.is_some_and(|url| is_page_of(url, page));
+        self.watched.retain(|_, it| is_ours(&it.page));
+        for failure in &mut self.failures {
+            if let Progress::Failed { page, .. } = failure {
+                *page = page.take().filter(|it| is_ours(it));
+            }
+        }
+        self
     }
 
     /// What became of a plan's steps, by their states at the end.

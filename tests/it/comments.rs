@@ -33,6 +33,7 @@ use chronon_plan::render::comment::Receipt;
 use chronon_plan::render::comment::Rendered;
 use chronon_plan::render::comment::Status;
 use chronon_plan::render::comment::Trouble;
+use chronon_plan::render::comment::Watched;
 use proptest::prelude::Strategy;
 use proptest::sample::select;
 use proptest::test_runner::Config;
@@ -174,22 +175,24 @@ fn the_same_comment_becomes_the_receipt() {
             "Caused by: java.lang.OutOfMemoryError: Java heap space",
         ]),
         by_hand: false,
+        page: None,
     };
     let partly = Receipt {
         done: all - 3,
         failed: vec![failed],
         skipped: 2,
-        left: 0,
         serial: 143,
         again: Some(3),
         took: "26 min 3 s".to_owned(),
         resume: texts(&["run the workflow again: what is done stays done"]),
+        ..Receipt::default()
     };
     let archive = FailedStep {
         step: plan.steps[0].id.clone(),
         what: "archive `discovery.radio_rank`, then apply with `--archived`".to_owned(),
         tail: Vec::new(),
         by_hand: true,
+        page: None,
     };
     let interrupted = Receipt {
         failed: vec![archive],
@@ -200,7 +203,27 @@ fn the_same_comment_becomes_the_receipt() {
         resume: texts(&["re-run the job, or dispatch the workflow with `command: apply`"]),
         ..partly.clone()
     };
+    let pages = |step: &Step| {
+        let run = "https://airflow.acme.example/dags/chronon_job/runs/chronon-plan__5f1c0e";
+        Watched { step: step.id.clone(), page: run.to_owned(), done: None }
+    };
+    let running = Receipt {
+        running: 2,
+        watched: plan.steps.iter().take(2).map(pages).collect(),
+        done: 0,
+        failed: Vec::new(),
+        skipped: all - 2,
+        resume: texts(&["the next scheduled run of the workflow collects what runs"]),
+        ..partly.clone()
+    };
+    let broken = FailedStep {
+        page: Some("https://airflow.acme.example/dags/a/grid?dag_run_id=b&task_id=job".to_owned()),
+        ..partly.failed[0].clone()
+    };
+    let linked = Receipt { failed: vec![broken], ..partly.clone() };
     for (name, status) in [
+        ("running", Status::Running(&running)),
+        ("partly-in-airflow", Status::Partly(&linked)),
         ("applying", Status::Applying),
         ("applied", Status::Applied(&applied)),
         ("partly", Status::Partly(&partly)),
@@ -524,13 +547,22 @@ impl Flood {
             same: many_configs(),
             related: many_configs(),
         };
-        let failed =
-            |at| FailedStep { step: long(at), what: long(at), tail: many(), by_hand: at == 1 };
+        let page = format!("https://a.b/{}", "x".repeat(1_900));
+        let failed = |at| FailedStep {
+            step: long(at),
+            what: long(at),
+            tail: many(),
+            by_hand: at == 1,
+            page: Some(page.clone()),
+        };
+        let watched = |at| Watched { step: long(at), page: page.clone(), done: None };
         let run = format!("{LONG_RUN}12345678901234567890");
         Self {
             demands: (0..40).map(demand).collect(),
             overlaps: (0..40).map(overlap).collect(),
             receipt: Receipt {
+                running: 1_000_000_000,
+                watched: (0..100).map(watched).collect(),
                 done: 1_000_000_000,
                 failed: (0..40).map(failed).collect(),
                 skipped: 1_000_000_000,
@@ -546,9 +578,10 @@ impl Flood {
         }
     }
 
-    fn statuses(&self) -> [Status<'_>; 4] {
+    fn statuses(&self) -> [Status<'_>; 5] {
         [
             Status::Planned,
+            Status::Running(&self.receipt),
             Status::Partly(&self.receipt),
             Status::Refused(&self.trouble),
             Status::Interrupted(&self.receipt),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod action;
+mod airflow_runner;
 mod applying;
 mod approvals;
 mod ci;

@@ -24,11 +24,6 @@ const OTHERS: &str = "job";
 const DATES: [(&str, &str); 3] =
     [("--start-ds", "start_ds"), ("--end-ds", "end_ds"), ("--ds", "ds")];
 
-/// TABLE of words that a plan adds to a command because of what has changed: the published command
-/// does not have them.
-const SWITCHES: [&str; 4] =
-    ["--force-overwrite", "--run-first-hole", "--no-savepoint", "--latest-savepoint"];
-
 /// The DAG that does a job.
 pub(super) fn dag(prefix: &str, job: &Job) -> String {
     let kind = job.step.split('/').next().unwrap_or_default();
@@ -56,16 +51,10 @@ pub(super) fn of(job: &Job, files: Option<&str>) -> Map<String, Value> {
     if let Some(days) = job.chunk_days.filter(|_| ranged) {
         put("chunk_days", days.into());
     }
-    let switches: Vec<Value> = SWITCHES
-        .iter()
-        .filter(|it| job.argv.iter().any(|word| word == *it))
-        .map(|it| (*it).into())
-        .collect();
-    if !switches.is_empty() {
-        put("switches", switches.into());
-    }
     if let Some(files) = files {
         put("files", files.into());
+        // Its command may differ from the usual one: it stands in that index.
+        put("step", job.step.as_str().into());
     }
     conf
 }
@@ -111,13 +100,7 @@ mod tests {
                 json!({"ds": "2026-03-01"}),
             ),
             ("joins/a.b", "metadata-upload", &["z"][..], "x_job", json!({})),
-            (
-                "group_bys/a.b",
-                "streaming",
-                &["z", "--no-savepoint"][..],
-                "x_job",
-                json!({"switches": ["--no-savepoint"]}),
-            ),
+            ("group_bys/a.b", "streaming", &["z", "--no-savepoint"][..], "x_job", json!({})),
         ];
         for (step, mode, argv, expected, mut more) in table {
             let job = job(step, mode, argv, Some(30));
@@ -126,6 +109,7 @@ mod tests {
             more["mode"] = mode.into();
             assert_eq!(Value::from(of(&job, None)), more, "{step}");
             more["files"] = "d".into();
+            more["step"] = job.step.as_str().into();
             assert_eq!(Value::from(of(&job, Some("d"))), more, "{step}");
         }
     }

@@ -219,6 +219,13 @@ impl Runner for AirflowRunner {
     }
 }
 
+/// Whether an address is that of a page of the Airflow at `url`.
+pub fn is_page_of(url: &str, page: &str) -> bool {
+    let Some(base) = wire::parsed(url) else { return false };
+    let below = page.strip_prefix(base.as_str().trim_end_matches('/'));
+    below.is_some_and(|below| below.starts_with('/'))
+}
+
 /// Asks a few times.
 fn patiently<T>(stop: &Stop, ask: impl Fn() -> Said<T>) -> Said<T> {
     let mut answer = ask();

@@ -237,8 +237,14 @@ fn apply(
         Basis::of(&workspace, Some(ledger.clone()), state.location.clone(), &asked.options)?;
     let basis = basis.over(schedules::published(state, Some(&ledger))?);
     let mut plan = asked.plan(&basis, &session.carried, &workspace.pair.head.commit)?;
-    (hooks.allows)(&plan, state)?;
-    checks::select(asked, &mut plan)?;
+    // What is gone on with is what was begun: whatever else there is to do by now is not asked about.
+    if asked.resumes.is_some() {
+        checks::select(asked, &mut plan)?;
+        (hooks.allows)(&plan, state)?;
+    } else {
+        (hooks.allows)(&plan, state)?;
+        checks::select(asked, &mut plan)?;
+    }
     checks::refusals(asked, &workspace, &plan)?;
     (hooks.begins)(&plan);
     let head = RefCell::new(session.head.clone());

@@ -172,6 +172,8 @@ impl Ground<'_> {
         if !carried.has_work() {
             return Ok(Report::default());
         }
+        let json = super::json(plan)?;
+        crate::state::head::keep_plan(&self.state.objects, &plan.digest, json.as_bytes())?;
         self.open(plan, &carried)?;
         Ok(Report { unfinished: true, ..Report::default() })
     }
@@ -353,7 +355,9 @@ impl Ground<'_> {
             }
             _ => None,
         };
-        let receipt = Receipt { serial, needed, exit, ..Receipt::of(plan.clone(), report, view) };
+        let receipt = Receipt::of(plan.clone(), report, view);
+        let receipt = receipt.vouched(self.workspace.settings.airflow.url.as_deref());
+        let receipt = Receipt { serial, needed, exit, ..receipt };
         view.conclude(&receipt, output)?;
         Ok(receipt)
     }

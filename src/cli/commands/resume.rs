@@ -15,6 +15,7 @@ use crate::plan::contract::Plan;
 use crate::state::journal::Begun;
 
 /// What to go on with.
+#[derive(Clone)]
 pub(super) struct Resumed {
     pub(super) commit: String,
     pub(super) day: Day,

@@ -81,6 +81,7 @@ fn is_news(view: View<'_>) -> bool {
         Status::Planned | Status::Queued | Status::Applying | Status::Refused(_) => true,
         Status::Closed
         | Status::Applied(_)
+        | Status::Running(_)
         | Status::Partly(_)
         | Status::Broken(_)
         | Status::Failed(_)

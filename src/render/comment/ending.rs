@@ -7,6 +7,8 @@ use super::Receipt;
 use super::Status;
 use super::Trouble;
 use super::View;
+use super::Watched;
+use super::marker::is_page;
 use super::part::Form;
 use super::part::List;
 use super::part::Noun;
@@ -19,9 +21,10 @@ use crate::render::words;
 pub(super) fn parts(view: View<'_>) -> Vec<Part<'_>> {
     match view.comment.status {
         Status::Planned | Status::Closed | Status::Queued | Status::Applying => Vec::new(),
-        Status::Applied(receipt) | Status::Partly(receipt) | Status::Interrupted(receipt) => {
-            ended(view, receipt)
-        }
+        Status::Applied(receipt)
+        | Status::Running(receipt)
+        | Status::Partly(receipt)
+        | Status::Interrupted(receipt) => ended(view, receipt),
         Status::Refused(trouble) | Status::Broken(trouble) | Status::Failed(trouble) => {
             let Trouble { what, next, exit: _ } = trouble;
             vec![
@@ -43,9 +46,32 @@ fn ended<'a>(view: View<'a>, receipt: &'a Receipt) -> Vec<Part<'a>> {
     let resume = ["way to go on", "ways to go on"];
     vec![
         failed.part(),
+        watched(view, receipt),
         lines(view, "**To go on**\n\n", &receipt.resume, resume),
         Part::fixed(ledger(receipt)),
     ]
+}
+
+/// Jobs on the pages of whatever runs them.
+fn watched<'a>(view: View<'a>, receipt: &Receipt) -> Part<'a> {
+    let sizes = view.detail.sizes();
+    let sign = |done: Option<bool>| match done {
+        None => "🟠 running",
+        Some(true) => "✅ done",
+        Some(false) => "❌ failed",
+    };
+    let row = |it: &Watched| {
+        format!("- {} {} · [run]({})\n", sign(it.done), sizes.name(&it.step), it.page)
+    };
+    let sound = receipt.watched.iter().filter(|it| is_page(&it.page));
+    List {
+        before: "**In Airflow**\n\n".to_owned(),
+        items: sound.map(row).collect(),
+        after: "",
+        form: Form::Bullets,
+        noun: ["run", "runs"],
+    }
+    .part()
 }
 
 /// The ledger as it stands, and what a new plan says.
@@ -75,12 +101,15 @@ fn lines<'a>(view: View<'a>, before: &str, all: &[String], noun: Noun) -> Part<'
 /// A step that failed, with the end of its log.
 fn failure(view: View<'_>, failed: &FailedStep) -> String {
     let sizes = view.detail.sizes();
-    let FailedStep { step, what, tail, by_hand } = failed;
+    let FailedStep { step, what, tail, by_hand, page } = failed;
     let (sign, word) = if *by_hand { ("✋", "to be done by hand") } else { ("❌", "failed") };
     let (step, what) = (sizes.name(step), sizes.prose(what));
     let mut item = format!("{sign} **{word}** {step}");
     if !what.is_empty() {
         let _ = write!(item, " · {what}");
+    }
+    if let Some(page) = page.as_ref().filter(|page| is_page(page)) {
+        let _ = write!(item, " · [log]({page})");
     }
     item.push_str("\n\n");
     if !tail.is_empty() {

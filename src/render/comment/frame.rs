@@ -82,6 +82,7 @@ fn status(view: View<'_>) -> (&'static str, &'static str, String) {
         Status::Queued => ("🟡", "In the merge queue", plain("the jobs run once it is merged")),
         Status::Applying => ("🟠", "Applying", plain("the jobs run now")),
         Status::Applied(receipt) => ("✅", "Applied", done(receipt)),
+        Status::Running(receipt) => ("🟠", "Running in Airflow", done(receipt)),
         Status::Partly(receipt) => ("❌", "Partly applied", done(receipt)),
         Status::Interrupted(receipt) => ("⏸️", "Interrupted", done(receipt)),
         Status::Broken(trouble) => {
@@ -110,13 +111,16 @@ fn planned(view: View<'_>) -> (&'static str, &'static str, String) {
 
 /// What an apply did, in numbers.
 fn done(receipt: &Receipt) -> String {
-    let Receipt { done, failed, skipped, left, took, .. } = receipt;
-    let all = done + failed.len() + skipped + left;
+    let Receipt { done, failed, skipped, left, running, took, .. } = receipt;
+    let all = done + failed.len() + skipped + left + running;
     let mut parts =
         vec![format!("{} of {} done", words::thousands(*done), words::count(all, "step"))];
-    for (number, word) in
-        [(failed.len(), "failed"), (*skipped, "not started"), (*left, "left behind")]
-    {
+    for (number, word) in [
+        (*running, "running"),
+        (failed.len(), "failed"),
+        (*skipped, "not started"),
+        (*left, "left behind"),
+    ] {
         if number > 0 {
             parts.push(format!("{} {word}", words::thousands(number)));
         }

@@ -181,6 +181,24 @@ fn is_zone(text: &str) -> bool {
     text == "Z" || offset.is_some_and(|it| is_up_to(23, it.0) && is_up_to(59, it.1))
 }
 
+/// How long the address of a page may be.
+const LONGEST_PAGE: usize = 2_000;
+
+/// Whether a text is the address of a page and nothing else: what could end a link, or start
+/// something new, is not in it.
+pub(super) fn is_page(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let (host, path) = rest.and_then(|it| it.split_once('/')).unwrap_or_default();
+    let word = |text: &str, more: &[u8]| {
+        text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
+    };
+    !host.is_empty()
+        && host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && word(host, b".-:")
+        && word(path, b"._~/?&=%+:-")
+        && text.len() <= LONGEST_PAGE
+}
+
 /// The address of a run of a workflow: nothing in it could end a link.
 pub(super) fn is_run(text: &str) -> bool {
     let number =
@@ -225,6 +243,32 @@ pub(super) fn are_siblings(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_an_address_and_nothing_else() {
+        for text in [
+            "https://airflow.acme.example/dags/chronon_job/runs/chronon-plan__0f",
+            "http://127.0.0.1:8080/x/dags/a/grid?dag_run_id=b&task_id=c%2Fd&tab=logs",
+        ] {
+            assert!(is_page(text), "{text}");
+        }
+        for text in [
+            "",
+            "javascript:alert(1)",
+            "https://",
+            "https:///x",
+            "ftp://a.b/c",
+            "https://a.b/c d",
+            "https://a.b/c)[x](y",
+            "https://a.b/<b>",
+            "https://a.b/c\n# d",
+            "https://u@a.b/c",
+            "https://a.b/`x`",
+            "https://a.b/\"t\"",
+        ] {
+            assert!(!is_page(text), "{text}");
+        }
+    }
 
     const RUN: &str = "https://github.com/acme/features/actions/runs/123456";
 

@@ -77,6 +77,8 @@ pub enum Status<'a> {
     Applying,
     /// All of it was applied.
     Applied(&'a Receipt),
+    /// What was started runs on without the apply, and is collected later.
+    Running(&'a Receipt),
     /// Some of it was applied.
     Partly(&'a Receipt),
     /// Nothing was applied, and why.
@@ -111,6 +113,10 @@ pub struct Receipt {
     pub skipped: usize,
     /// How many steps were left behind when the apply stopped.
     pub left: usize,
+    /// How many steps run on without the apply.
+    pub running: usize,
+    /// Jobs that can be watched.
+    pub watched: Vec<Watched>,
     /// The serial of the ledger as it stands.
     pub serial: u64,
     /// How many steps a new plan has; none where nobody planned again.
@@ -119,6 +125,17 @@ pub struct Receipt {
     pub took: String,
     /// What to do so that it goes on: sentences that may quote commands in backticks.
     pub resume: Vec<String>,
+}
+
+/// A job that can be watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// The step.
+    pub step: String,
+    /// Its page: an address that we made.
+    pub page: String,
+    /// Whether it is done; none while it runs.
+    pub done: Option<bool>,
 }
 
 /// A step that failed.
@@ -132,6 +149,8 @@ pub struct FailedStep {
     pub tail: Vec<String>,
     /// Whether somebody must do it by hand.
     pub by_hand: bool,
+    /// The page that shows what happened: an address that we made.
+    pub page: Option<String>,
 }
 
 /// Another open pull request that touches the same or related configs.

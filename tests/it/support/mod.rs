@@ -1,5 +1,6 @@
 //! What tests share: repositories to plan, and the binary in a clean environment.
 
+pub(crate) mod airflow;
 pub(crate) mod clock;
 pub(crate) mod forge;
 pub(crate) mod gcs;

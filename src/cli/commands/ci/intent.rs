@@ -31,6 +31,8 @@ pub(super) enum Intent {
     Queue(MergeGroup),
     /// Apply what the default branch asks for.
     Apply(Landing, Order),
+    /// Collect what applies have left to run, and say what was merged and is not applied.
+    Collect(Landing),
     /// Say what was merged and is not applied.
     Pending(Order),
     /// Nothing, and why.
@@ -96,7 +98,7 @@ pub(super) fn of(event: &Event) -> Result<Intent, Failure> {
         What::MergeGroup(group) => Intent::Queue(group.clone()),
         What::Dispatch { reference, inputs } => of_dispatch(reference, inputs, default)?,
         What::CommentCreated(comment) => of_comment(comment, default)?,
-        What::Schedule => Intent::Pending(Order::default()),
+        What::Schedule => Intent::Collect(by_hand(default)),
         What::WorkflowRun(run) => of_run(run),
         What::Nothing => Intent::Nothing("the event asks for nothing".to_owned()),
     })
@@ -234,6 +236,10 @@ impl fmt::Display for Intent {
                     targets => write!(f, "; only {}", targets.join(", ")),
                 }
             }
+            Self::Collect(_) => write!(
+                f,
+                "collect what applies have left to run and go on with those; say what was merged and is not applied"
+            ),
             Self::Pending(_) => {
                 write!(f, "say what was merged and is not applied; nothing is applied")
             }

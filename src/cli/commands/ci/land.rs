@@ -18,6 +18,7 @@ use super::super::apply;
 use super::super::apply::Hooks;
 use super::super::checks::Asked;
 use super::super::plan::planned;
+use super::super::resume::Resumed;
 use super::Ci;
 use super::comments;
 use super::comments::Say;
@@ -56,15 +57,17 @@ const BY_COMMENT: &str =
     "or write it as a comment here: `/chronon-plan apply` with the same options";
 
 /// What came to the branch, with what is needed to apply it.
-struct Land<'a> {
-    ci: &'a Ci<'a>,
-    order: &'a Order,
-    landing: &'a Landing,
-    repository: &'a Repository,
-    finder: &'a Finder<'a>,
-    head: Revision,
+pub(super) struct Land<'a> {
+    pub(super) ci: &'a Ci<'a>,
+    pub(super) order: &'a Order,
+    pub(super) landing: &'a Landing,
+    pub(super) repository: &'a Repository,
+    pub(super) finder: &'a Finder<'a>,
+    pub(super) head: Revision,
     /// What the commit is compared with, the likeliest first; empty for what was applied last.
-    bases: Vec<Revision>,
+    pub(super) bases: Vec<Revision>,
+    /// What was begun and is gone on with.
+    pub(super) resumed: Option<Resumed>,
 }
 
 /// What an env is applied against.
@@ -91,8 +94,8 @@ impl Ci<'_> {
         let settings = self.rules_of(&repository, &head.commit, before)?;
         let finder = Finder::of(self.desk, &repository, &landing.branch);
         let envs = self.envs(&settings, order);
-        let repository = &repository;
-        let land = Land { ci: self, order, landing, repository, finder: &finder, head, bases };
+        let (repository, finder, resumed) = (&repository, &finder, None);
+        let land = Land { ci: self, order, landing, repository, finder, head, bases, resumed };
         let mut report = Report::default();
         for env in envs {
             if self.watch.is_interrupted() {
@@ -107,7 +110,11 @@ impl Ci<'_> {
 }
 
 /// What somebody asks for by hand must be merged: what is checked out could be anything.
-fn is_merged(repository: &Repository, landing: &Landing, head: &CommitId) -> Result<(), Failure> {
+pub(super) fn is_merged(
+    repository: &Repository,
+    landing: &Landing,
+    head: &CommitId,
+) -> Result<(), Failure> {
     if landing.after.is_some() {
         return Ok(());
     }
@@ -151,7 +158,8 @@ fn last_of(ledger: Option<&Arc<Ledger>>) -> Option<&CommitId> {
 }
 
 impl Land<'_> {
-    fn env(&self, env: Option<&String>, output: &mut Output) -> Outcome {
+    /// Applies in one env.
+    pub(super) fn env(&self, env: Option<&String>, output: &mut Output) -> Outcome {
         let prepared = Prepared::of(&self.request(env, self.bases.first()));
         let name = super::name_of(prepared.as_ref().ok(), env);
         let check = self.ci.desk.open(&super::apply_check(&name), &self.head.commit.0, "Applying");
@@ -253,7 +261,8 @@ impl Land<'_> {
             Some(since) => self.repository.line(&self.head.commit, Some(since), LOOK_BACK)?.len(),
             None => 0,
         };
-        let asks = if self.landing.before.is_some() { Asks::Push } else { Asks::Person };
+        let pushed = self.landing.before.is_some() || self.resumed.is_some();
+        let asks = if pushed { Asks::Push } else { Asks::Person };
         let own = if asks == Asks::Push { fresh.max(1) } else { fresh };
         let named = self.order.approved.clone();
         let named =
@@ -286,14 +295,23 @@ impl Land<'_> {
     ) -> Result<(Plan, progress::Receipt), Failure> {
         let base = self.base(env, gate, state)?;
         let request = self.request(env, base.as_ref());
-        let args = self.arguments(env);
-        let asked = Asked {
-            args: &args,
-            request: request.clone(),
-            as_of: args.as_of,
-            options: Options { targets: args.target.clone(), force: Vec::new() },
-            file: None,
-            resumes: None,
+        let prepared = Prepared::of(&request)?;
+        let mut args = self.arguments(env);
+        let airflow = &prepared.settings.airflow;
+        args.detach = airflow.runs && airflow.detaches_ci;
+        if let Some(resumed) = &self.resumed {
+            args = apply::resuming(&args, &resumed.begun);
+        }
+        let asked = match &self.resumed {
+            Some(resumed) => apply::going_on(&args, request, resumed.clone()),
+            None => Asked {
+                args: &args,
+                request,
+                as_of: args.as_of,
+                options: Options { targets: args.target.clone(), force: Vec::new() },
+                file: None,
+                resumes: None,
+            },
         };
         let allows = |plan: &Plan, state: &State| {
             // What the log shows is what is decided on.
@@ -301,13 +319,13 @@ impl Land<'_> {
             gate.allows(plan, Some(state))
         };
         let begins = |plan: &Plan| {
-            if !plan.steps.is_empty() {
-                gate.begun.set(true);
+            gate.begun.set(!plan.steps.is_empty());
+            // What was begun before is applying already.
+            if !plan.steps.is_empty() && self.resumed.is_none() {
                 self.say(name, gate, Status::Applying, Some(&self.named(plan.clone())));
             }
         };
         let hooks = Hooks { allows: &allows, begins: &begins };
-        let prepared = Prepared::of(&request)?;
         let receipt = apply::perform(&asked, prepared, state, self.ci.watch, &hooks, output)?;
         Ok((self.named(receipt.plan.clone()), receipt))
     }
@@ -390,6 +408,9 @@ impl Land<'_> {
     ) -> Outcome {
         let told = receipt::told(receipt, &self.ci.actions.run);
         let (status, conclusion, title) = match receipt.exit {
+            _ if receipt.is_under_way() => {
+                (Status::Running(&told), Conclusion::Neutral, "Running in Airflow")
+            }
             // A part of what is needed, as somebody asked for.
             Exit::Done if receipt.needed.is_some_and(|it| it > 0) => {
                 (Status::Partly(&told), Conclusion::Success, "Applied in part")
@@ -406,7 +427,8 @@ impl Land<'_> {
             title: format!("{title}: {}", plan::title(plan, None)),
             stands_for: Some((plan, Maker::Apply)),
             annotations: Vec::new(),
-            exit: receipt.exit,
+            // What runs as it should is no failure of this job.
+            exit: if receipt.is_under_way() { Exit::Done } else { receipt.exit },
             comment,
         };
         tell::end(self.ci, check, &say, ending)

@@ -8,6 +8,7 @@
 
 mod actions;
 mod annotations;
+mod collect;
 mod comments;
 mod compiled;
 mod desk;
@@ -107,7 +108,11 @@ impl Ci<'_> {
     fn answer(&self, intent: &Intent, output: &mut Output) -> Result<Exit, Failure> {
         let order = match intent {
             Intent::Plan(_, order) | Intent::Apply(_, order) => Some(order),
-            Intent::Close(_) | Intent::Queue(_) | Intent::Pending(_) | Intent::Nothing(_) => None,
+            Intent::Close(_)
+            | Intent::Queue(_)
+            | Intent::Collect(_)
+            | Intent::Pending(_)
+            | Intent::Nothing(_) => None,
         };
         let asked = order.and_then(|order| order.comment.clone());
         let Some((comment, author)) = asked else { return self.does(intent, output) };
@@ -135,6 +140,7 @@ impl Ci<'_> {
             Intent::Close(pull) => self.close(pull),
             Intent::Queue(group) => self.queue(group, output),
             Intent::Apply(landing, order) => self.land(landing, order, output),
+            Intent::Collect(landing) => self.collect(landing, output),
             Intent::Pending(order) => self.pending(order, output),
             Intent::Nothing(why) => {
                 output.answer(None, &format!("Nothing to do: {why}.\n"))?;

@@ -5,25 +5,37 @@ use super::super::super::progress;
 use crate::apply::progress::Progress;
 use crate::render::comment::FailedStep;
 use crate::render::comment::Receipt;
+use crate::render::comment::Watched;
+
+const UNDER_WAY: &str = "the next scheduled run of the workflow collects what runs and starts what waits for it; to do that now, comment `/chronon-plan apply`";
 
 /// A receipt as a comment tells it.
 pub(super) fn told(receipt: &progress::Receipt, run: &str) -> Receipt {
     let failed = receipt.failures.iter().filter_map(|event| match event {
-        Progress::Failed { step, what, tail, .. } => Some(FailedStep {
+        Progress::Failed { step, what, tail, page, .. } => Some(FailedStep {
             step: step.clone(),
             what: what.clone(),
             tail: tail.clone(),
             by_hand: false,
+            page: page.clone(),
         }),
         Progress::ByHand { step, what } => Some(FailedStep {
             step: step.clone(),
             what: what.clone(),
             tail: Vec::new(),
             by_hand: true,
+            page: None,
         }),
         _ => None,
     });
+    let watched = receipt.watched.iter().map(|(step, it)| Watched {
+        step: step.clone(),
+        page: it.page.clone(),
+        done: it.done,
+    });
     Receipt {
+        running: receipt.running,
+        watched: watched.collect(),
         done: receipt.done,
         failed: failed.collect(),
         skipped: receipt.skipped,
@@ -39,6 +51,9 @@ pub(super) fn told(receipt: &progress::Receipt, run: &str) -> Receipt {
 fn resume(receipt: &progress::Receipt, run: &str) -> Vec<String> {
     if receipt.exit == Exit::Done {
         return Vec::new();
+    }
+    if receipt.is_under_way() {
+        return vec![UNDER_WAY.to_owned()];
     }
     let by_hand = receipt.failures.iter().filter_map(|event| match event {
         Progress::ByHand { step, .. } => {

@@ -190,7 +190,7 @@ fn envs_of(args: &CiArgs, intent: &Intent) -> Result<Vec<String>, Failure> {
     let none = Order::default();
     let order = match intent {
         Intent::Plan(_, order) | Intent::Apply(_, order) | Intent::Pending(order) => order,
-        Intent::Close(_) | Intent::Queue(_) => &none,
+        Intent::Close(_) | Intent::Queue(_) | Intent::Collect(_) => &none,
         Intent::Nothing(_) => return Ok(Vec::new()),
     };
     let request =
@@ -210,19 +210,25 @@ impl Ci<'_> {
         let settings = self.settings(&repository, &head.commit)?;
         let mut report = Report::default();
         for env in self.envs(&settings, order) {
-            let found = self.pending_in(env.as_ref(), order, &head.commit);
-            let shown = found.and_then(|outcome| {
-                outcome.plan.as_ref().map_or(Ok(()), |plan| show(plan, output))?;
-                Ok(outcome)
-            });
-            // One env that cannot be planned hides none of the others.
-            report.outcomes.push(shown.unwrap_or_else(|failure| {
-                output.tell(&failure);
-                let (env, exit) = (super::name_of(None, env.as_ref()), Some(failure.exit));
-                Outcome { env, exit, ..Outcome::default() }
-            }));
+            report.outcomes.push(self.pending_of(env.as_ref(), order, &head.commit, output));
         }
         report.write(self)
+    }
+
+    /// The same of one env. One that cannot be planned hides none of the others.
+    pub(super) fn pending_of(
+        &self,
+        env: Option<&String>,
+        order: &Order,
+        head: &CommitId,
+        output: &mut Output,
+    ) -> Outcome {
+        let found = self.pending_in(env, order, head);
+        let shown = found.and_then(|outcome| {
+            outcome.plan.as_ref().map_or(Ok(()), |plan| show(plan, output))?;
+            Ok(outcome)
+        });
+        shown.unwrap_or_else(|failure| failed(env, &failure, output))
     }
 
     fn pending_in(
@@ -239,6 +245,13 @@ impl Ci<'_> {
         let made = planned(prepared, Some(&state), self.day(), &options)?;
         Ok(page_of(self, &name, made, head))
     }
+}
+
+/// What came of an env of which nothing more is known than a failure.
+pub(super) fn failed(env: Option<&String>, failure: &Failure, output: &mut Output) -> Outcome {
+    output.tell(failure);
+    let (env, exit) = (super::name_of(None, env), Some(failure.exit));
+    Outcome { env, exit, ..Outcome::default() }
 }
 
 /// What is said of a plan that is reported and no more.

@@ -1,0 +1,550 @@
+//! Jobs by the bounded DAGs of an Airflow: the real binary against a fake of both REST APIs.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::support::Run;
+use crate::support::airflow::Airflow;
+use crate::support::airflow::Door;
+use crate::support::airflow::Fault;
+use crate::support::airflow::GOOGLE;
+use crate::support::airflow::PASSWORD;
+use crate::support::airflow::TOKEN;
+use crate::support::airflow::USER;
+use crate::support::airflow::Version;
+use crate::support::airflow::triggers;
+use crate::support::forge::APPLY;
+use crate::support::forge::Forge;
+use crate::support::github::GitHub;
+use crate::support::stage::DAY;
+use crate::support::stage::Running;
+use crate::support::stage::Stage;
+use crate::support::stage::each;
+use crate::support::stage::until;
+
+/// Five steps: two backfills, an upload, what loads it, and metadata.
+const CHANGE: &str = "rename-group-by";
+/// One step.
+const JOIN: &str = "new-join";
+
+const BOTH: [Version; 2] = [Version::Two, Version::Three];
+
+struct Place {
+    stage: Stage,
+    airflow: Airflow,
+}
+
+/// What a settings file says of an Airflow.
+fn settings(state: &str, url: &str, more: &str) -> String {
+    format!(
+        "[env.prod]\nroot = \"compiled\"\nstate = \"{state}\"\nrunner = \"airflow\"\n\
+         retry_delay = 0\n[env.prod.lock]\nttl = 10\n[env.prod.airflow]\nurl = \"{url}\"\n{more}\n"
+    )
+}
+
+impl Place {
+    fn new(changes: &[&str], version: Version, door: Door) -> Self {
+        let place = Self { stage: Stage::new(changes), airflow: Airflow::start(version, door) };
+        place.set("");
+        place.stage.adopt(&format!("HEAD~{}", changes.len()));
+        place
+    }
+
+    /// Writes the settings; what is added stands below `[env.prod.airflow]`.
+    fn set(&self, more: &str) {
+        let state = self.stage.path("state").display().to_string();
+        let text = settings(&state, &self.airflow.url(), more);
+        fs::write(self.stage.path("settings.toml"), text).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.stage.command(args);
+        let keys = [("AIRFLOW_USERNAME", USER), ("AIRFLOW_PASSWORD", PASSWORD)];
+        command.envs(keys);
+        command
+    }
+
+    fn start(&self, args: &[&str]) -> Running {
+        let all = [&["apply", "--yes"], args].concat();
+        Running::reading(self.command(&all), &self.stage.path("out"), "/dev/null".as_ref())
+    }
+
+    fn apply(&self, args: &[&str]) -> Run {
+        self.start(&[&["--as-of", DAY], args].concat()).end()
+    }
+
+    fn resume(&self, args: &[&str]) -> Run {
+        self.start(&[&["--resume"], args].concat()).end()
+    }
+
+    /// How many runs each DAG has, by conf and mode.
+    fn runs(&self) -> BTreeMap<String, usize> {
+        let mut runs = BTreeMap::new();
+        for run in self.airflow.runs() {
+            let (conf, mode) = (run.conf["conf"].as_str(), run.conf["mode"].as_str());
+            *runs.entry(format!("{}#{}", conf.unwrap(), mode.unwrap())).or_default() += 1;
+        }
+        runs
+    }
+
+    fn clean(&self, runs: &[&Run]) {
+        assert_eq!(self.airflow.violations(), [""; 0]);
+        for run in runs {
+            for text in [&run.stdout, &run.stderr] {
+                assert!(
+                    !["hunter", PASSWORD, TOKEN, GOOGLE].iter().any(|it| text.contains(it)),
+                    "{text}"
+                );
+            }
+        }
+        for (name, bytes) in self.stage.kept() {
+            assert!(!String::from_utf8_lossy(&bytes).contains("hunter"), "{name}");
+        }
+    }
+}
+
+fn says(run: &Run, code: i32, text: &str) {
+    let all = format!("{}\n{}", run.stdout, run.stderr);
+    assert_eq!(run.code, code, "{all}");
+    assert!(all.contains(text), "no `{text}` in: {all}");
+}
+
+#[test]
+fn every_step_is_one_run_of_its_dag_whichever_api_there_is() {
+    for version in BOTH {
+        let place = Place::new(&[CHANGE], version, Door::Password);
+        place.set("[env.prod.backfill]\nchunk_days = 30");
+        let run = place.apply(&[]);
+        says(&run, 0, "Applied 5 steps");
+        let runs = place.airflow.runs();
+        let dags: BTreeSet<&str> = runs.iter().map(|it| it.dag.as_str()).collect();
+        assert_eq!(
+            dags.into_iter().collect::<Vec<_>>(),
+            ["chronon_gb_backfill", "chronon_job", "chronon_join_backfill"]
+        );
+        for it in &runs {
+            let ranged = it.conf["mode"] == "backfill";
+            assert_eq!(it.conf["chunk_days"], if ranged { json!(30) } else { Value::Null });
+            assert_eq!(it.conf["end_ds"].is_string(), ranged, "{}", it.conf);
+            let day = it.conf["mode"].as_str().unwrap().starts_with("upload");
+            assert_eq!(it.conf["ds"], if day { json!("2026-11-21") } else { Value::Null });
+            assert_eq!(it.conf["files"], Value::Null);
+            assert!(it.id.starts_with("chronon-plan__") && it.id.len() == 46, "{}", it.id);
+        }
+        assert!(place.runs().values().all(|it| *it == 1), "{:?}", place.runs());
+        // The page of every run is told, and the ledger names the run.
+        let page = match version {
+            Version::Two => format!("{}/dags/chronon_job/grid?dag_run_id=", place.airflow.url()),
+            Version::Three => format!("{}/dags/chronon_job/runs/", place.airflow.url()),
+        };
+        assert!(run.stderr.contains(&page), "{}", run.stderr);
+        let list = place.stage.run(&["state", "list", "--format", "json"]).ok();
+        let known = runs.iter().filter(|it| list.contains(&format!("{}/{}", it.dag, it.id)));
+        assert!(known.count() >= 4, "{list}");
+        assert_eq!(place.stage.steps(), [""; 0]);
+        place.clean(&[&run]);
+        says(&place.apply(&[]), 0, "Nothing to apply");
+        assert_eq!(place.airflow.runs().len(), runs.len());
+    }
+}
+
+#[test]
+fn a_killed_apply_finds_its_runs_again() {
+    for version in BOTH {
+        let place = Place::new(&[CHANGE], version, Door::Password);
+        place.airflow.hold(true);
+        let running = place.start(&["--as-of", DAY]);
+        until("runs are there", || place.airflow.runs().len() == 4);
+        running.kill();
+        place.airflow.hold(false);
+        let again = place.apply(&[]);
+        says(&again, 0, "looking for the job that an earlier run submitted");
+        assert_eq!(place.airflow.runs().len(), 5);
+        assert!(place.runs().values().all(|it| *it == 1), "{:?}", place.runs());
+        assert_eq!(place.stage.steps(), [""; 0]);
+        place.clean(&[&again]);
+    }
+}
+
+#[test]
+fn an_interrupted_apply_leaves_its_runs_and_says_so() {
+    let place = Place::new(&[JOIN], Version::Three, Door::Password);
+    place.airflow.hold(true);
+    let running = place.start(&["--as-of", DAY]);
+    until("a run is there", || place.airflow.runs().len() == 1);
+    running.signal(rustix::process::Signal::TERM);
+    says(&running.end(), 130, "");
+    place.airflow.hold(false);
+    says(&place.resume(&[]), 0, "Applied 1 step");
+    assert_eq!(place.airflow.runs().len(), 1);
+}
+
+#[test]
+fn whatever_happens_to_an_answer_a_step_is_one_run() {
+    let faults = [
+        (Fault::Lost, 2),
+        (Fault::Unanswered, 1),
+        (Fault::Status(429), 2),
+        (Fault::Status(503), 2),
+        (Fault::Proxy(502), 1),
+        (Fault::Proxy(404), 1),
+    ];
+    let cases: Vec<_> = BOTH
+        .iter()
+        .flat_map(|version| faults.map(|fault| (*version, fault)))
+        .flat_map(|case| [(case, true), (case, false)])
+        .collect();
+    each(&cases, |&((version, (fault, times)), only_triggers)| {
+        let place = Place::new(&[JOIN], version, Door::Password);
+        place.airflow.fault(times, fault, move |it| {
+            // What is asked before anything is triggered is another matter.
+            let of_run = it.path.len() > 5 && it.path.contains(&"dags".to_owned());
+            if only_triggers { triggers(it) } else { of_run && !triggers(it) }
+        });
+        let run = place.apply(&[]);
+        says(&run, 0, "Applied 1 step");
+        assert_eq!(place.airflow.runs().len(), 1, "{version:?} {fault:?} {only_triggers}");
+        place.clean(&[&run]);
+    });
+}
+
+#[test]
+fn what_is_started_can_be_left_and_collected_later() {
+    let place = Place::new(&[CHANGE], Version::Three, Door::Password);
+    place.airflow.hold(true);
+    let left = place.apply(&["--detach"]);
+    says(&left, 5, "chronon-plan apply --resume");
+    says(&left, 5, "4 left to run, 1 not started");
+    assert_eq!(place.airflow.runs().len(), 4);
+    // Another commit, of which nobody has asked for anything.
+    place.stage.commit(JOIN);
+    let still = place.resume(&["--detach"]);
+    says(&still, 5, "4 left to run");
+    assert_eq!(place.airflow.runs().len(), 4);
+    place.airflow.finish();
+    let next = place.resume(&["--detach"]);
+    says(&next, 5, "4 steps done, 0 failed, 1 left to run, 0 not started");
+    assert_eq!(place.airflow.runs().len(), 5, "what became possible was started");
+    place.airflow.hold(false);
+    let done = place.resume(&[]);
+    says(&done, 0, "Planned again: no changes");
+    assert_eq!(place.airflow.runs().len(), 5);
+    assert!(place.runs().keys().all(|it| !it.contains("weekly_digest")), "{:?}", place.runs());
+    let steps = place.stage.steps();
+    assert!(steps.len() == 1 && steps[0].contains("weekly_digest"), "{steps:?}");
+    says(&place.resume(&[]), 0, "Nothing to resume");
+    says(&place.apply(&[]), 0, "Applied 1 step");
+    place.clean(&[&left, &still, &next, &done]);
+}
+
+#[test]
+fn what_was_not_asked_for_when_it_began_is_not_gone_on_with() {
+    let place = Place::new(&[CHANGE, JOIN], Version::Two, Door::Password);
+    place.airflow.hold(true);
+    says(&place.apply(&["--detach", "--target", "joins/discovery.digest.*"]), 5, "1 left to run");
+    place.airflow.hold(false);
+    let run = place.resume(&[]);
+    says(&run, 0, "Applied 1 step");
+    assert_eq!(place.airflow.runs().len(), 1);
+    assert_eq!(place.stage.steps().len(), 5);
+    for args in [&["--resume", "--head", "HEAD"][..], &["--resume", "--target", "x"]] {
+        assert_ne!(place.start(args).end().code, 0, "{args:?}");
+    }
+}
+
+#[test]
+fn a_saved_plan_is_gone_on_with_as_it_was_saved() {
+    let place = Place::new(&[CHANGE, JOIN], Version::Three, Door::Password);
+    let file = place.stage.path("plan.json").display().to_string();
+    let plan = place.stage.plan(&["--target", "joins/discovery.digest.*"]);
+    fs::write(&file, plan.to_string()).unwrap();
+    place.airflow.hold(true);
+    says(&place.start(&[&file, "--detach"]).end(), 5, "1 left to run");
+    place.airflow.hold(false);
+    says(&place.resume(&[]), 0, "Applied 1 step");
+    assert_eq!(place.airflow.runs().len(), 1);
+}
+
+#[test]
+fn a_run_that_fails_says_which_task_and_where_its_log_is() {
+    for version in BOTH {
+        let place = Place::new(&[JOIN], version, Door::Password);
+        place.airflow.fail("weekly_digest");
+        let secret = format!("AIRFLOW_PASSWORD={PASSWORD}");
+        place.airflow.log(&["first line", "Spark says no", &secret]);
+        let run = place.apply(&[]);
+        says(&run, 5, "task `job[0]` at attempt 2, and 1 more of its tasks");
+        says(&run, 5, "Spark says no");
+        let page = match version {
+            Version::Two => "&task_id=job&tab=logs&map_index=0",
+            Version::Three => "/tasks/job/mapped/0",
+        };
+        says(&run, 5, page);
+        // The mode's own retry is another run.
+        assert_eq!(place.airflow.runs().len(), 2);
+        place.clean(&[&run]);
+        place.airflow.heal();
+        says(&place.apply(&[]), 0, "Applied 1 step");
+    }
+}
+
+#[test]
+fn what_failed_while_nobody_looked_is_told_and_not_started_again() {
+    let place = Place::new(&[CHANGE], Version::Three, Door::Password);
+    place.airflow.hold(true);
+    says(&place.apply(&["--detach"]), 5, "4 left to run");
+    place.airflow.fail("\"mode\":\"upload\"");
+    place.airflow.hold(false);
+    let run = place.resume(&["--detach"]);
+    says(&run, 5, "1 failed");
+    says(&run, 5, "/tasks/job/mapped/0");
+    let uploads = place.airflow.runs().iter().filter(|it| it.conf["mode"] == "upload").count();
+    assert_eq!(uploads, 1);
+    says(&place.resume(&[]), 0, "Nothing to resume");
+    place.airflow.heal();
+    place.airflow.hold(false);
+    says(&place.apply(&[]), 0, "Planned again: no changes");
+    let uploads = place.airflow.runs().iter().filter(|it| it.conf["mode"] == "upload").count();
+    assert_eq!(uploads, 2, "what is asked for by hand is tried");
+    place.clean(&[&run]);
+}
+
+#[test]
+fn a_dag_that_was_published_a_moment_ago_is_waited_for_and_unpaused() {
+    for version in BOTH {
+        let place = Place::new(&[JOIN], version, Door::Password);
+        place.airflow.remove_dag("chronon_join_backfill");
+        let running = place.start(&["--as-of", DAY]);
+        until("it waits", || running.said().contains("does not know the DAG"));
+        until("the step has begun", || running.said().contains('▸'));
+        place.airflow.add_dag("chronon_join_backfill", true);
+        let run = running.end();
+        says(&run, 0, "Applied 1 step");
+        assert!(!place.airflow.is_paused("chronon_join_backfill"));
+        place.clean(&[&run]);
+    }
+    let place = Place::new(&[JOIN], Version::Three, Door::Password);
+    place.set("wait = 0\nprefix = \"other\"");
+    let run = place.apply(&[]);
+    says(&run, 5, "does not know the DAG `other_join_backfill`");
+    says(&run, 5, "env.*.airflow.wait");
+    assert!(place.airflow.runs().is_empty());
+}
+
+#[test]
+fn every_way_to_be_let_in_lets_in_and_no_secret_is_told() {
+    let table = [
+        (Door::Open, "auth = \"none\"", vec![]),
+        (Door::Password, "", vec![("AIRFLOW_USERNAME", USER), ("AIRFLOW_PASSWORD", PASSWORD)]),
+        (Door::Token, "", vec![("AIRFLOW_TOKEN", TOKEN)]),
+        (Door::Google, "auth = \"google\"", vec![]),
+    ];
+    let wrong = [
+        (Door::Password, "", vec![("AIRFLOW_USERNAME", USER)], "AIRFLOW_PASSWORD is not set"),
+        (Door::Password, "auth = \"token\"", vec![], "AIRFLOW_TOKEN is not set"),
+        (Door::Password, "", vec![("AIRFLOW_TOKEN", "hunter9-another")], "AIRFLOW_TOKEN, and"),
+        (
+            Door::Password,
+            "",
+            vec![("AIRFLOW_USERNAME", USER), ("AIRFLOW_PASSWORD", "hunter9-another")],
+            "check AIRFLOW_USERNAME",
+        ),
+    ];
+    let run = |place: &Place, more: &str, keys: &[(&str, &str)]| {
+        place.set(more);
+        let mut command = place.stage.command(&["apply", "--yes", "--as-of", DAY]);
+        command.envs(keys.iter().copied()).env("GCE_METADATA_HOST", place.airflow.host());
+        command.env("HOME", place.stage.path("out"));
+        Running::reading(command, &place.stage.path("out"), "/dev/null".as_ref()).end()
+    };
+    for version in BOTH {
+        for (door, more, keys) in &table {
+            let place = Place::new(&[JOIN], version, *door);
+            let ended = run(&place, more, keys);
+            says(&ended, 0, "Applied 1 step");
+            place.clean(&[&ended]);
+        }
+        for (door, more, keys, text) in &wrong {
+            let place = Place::new(&[JOIN], version, *door);
+            let ended = run(&place, more, keys);
+            says(&ended, 1, text);
+            says(&ended, 1, "nothing was submitted");
+            assert!(place.airflow.runs().is_empty());
+            place.clean(&[&ended]);
+        }
+    }
+}
+
+#[test]
+fn a_token_that_ends_on_the_way_is_exchanged_anew() {
+    let place = Place::new(&[JOIN], Version::Three, Door::Password);
+    place.airflow.hold(true);
+    let running = place.start(&["--as-of", DAY]);
+    until("a run is there", || place.airflow.runs().len() == 1);
+    place.airflow.forget_tokens();
+    place.airflow.hold(false);
+    let run = running.end();
+    says(&run, 0, "Applied 1 step");
+    place.clean(&[&run]);
+}
+
+#[test]
+fn a_preflight_names_the_setting_and_submits_nothing() {
+    let place = Place::new(&[JOIN], Version::Three, Door::Password);
+    let url = place.airflow.url();
+    let table = [
+        ("url = \"\"", "set `env.*.airflow.url`"),
+        ("url = \"https://ada:hunter2@a.b\"", "`env.*.airflow.url` is no address"),
+        ("url = \"http://127.0.0.1:9\"", "no Airflow answers at http://127.0.0.1:9"),
+        ("api = \"v1\"", "no Airflow answers"),
+    ];
+    for (line, text) in table {
+        let state = place.stage.path("state").display().to_string();
+        let file = settings(&state, &url, "");
+        let file = match line.split_once(" = ") {
+            Some(("url", _)) => file.replace(&format!("url = \"{url}\""), line),
+            _ => file + line,
+        };
+        fs::write(place.stage.path("settings.toml"), file).unwrap();
+        let run = place.apply(&[]);
+        says(&run, 1, text);
+        assert!(run.stderr.contains("next: "), "{}", run.stderr);
+        place.clean(&[&run]);
+    }
+    assert!(place.airflow.runs().is_empty());
+}
+
+#[test]
+fn jobs_that_are_children_of_the_apply_cannot_be_left() {
+    let stage = Stage::new(&[JOIN]);
+    stage.adopt("HEAD~1");
+    let run = stage.apply(&["--detach"]);
+    says(&run, 1, "jobs of runner `command` cannot be left alone");
+    assert!(stage.submissions().is_empty());
+    says(&stage.run(&["apply", "--yes", "--resume"]), 0, "Nothing to resume");
+}
+
+#[test]
+fn the_pages_of_runs_are_in_the_events_for_programs() {
+    let place = Place::new(&[JOIN], Version::Three, Door::Password);
+    place.airflow.fail("weekly_digest");
+    let run = place.apply(&["--format", "json"]);
+    assert_eq!(run.code, 5);
+    let events: Vec<Value> =
+        run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| events.iter().find(|it| it["event"] == name).unwrap();
+    let base = format!("{}/dags/chronon_join_backfill/runs/", place.airflow.url());
+    assert!(of("submitted")["page"].as_str().unwrap().starts_with(&base));
+    assert!(of("failed")["page"].as_str().unwrap().ends_with("/tasks/job/mapped/0"));
+    assert_eq!(of("ended")["running"], 0);
+}
+
+/// A repository whose pull requests CI applies by an Airflow.
+fn forge(airflow: &Airflow) -> Forge {
+    let stage = Stage::in_bucket(&[]);
+    let more = "auth = \"none\"\ndetach = \"ci\"";
+    let text = settings("gs://state/team", &airflow.url(), more);
+    stage.repo.write("chronon-plan.toml", text);
+    stage.repo.commit("settings");
+    let settings = fs::read(stage.repo.path().join("chronon-plan.toml")).unwrap();
+    fs::write(stage.path("settings.toml"), settings).unwrap();
+    let forge = Forge::of(stage, GitHub::start());
+    forge.stage.adopt("main");
+    forge
+}
+
+#[test]
+fn ci_leaves_runs_to_airflow_and_its_schedule_collects_them() {
+    let airflow = Airflow::start(Version::Three, Door::Open);
+    airflow.hold(true);
+    let forge = forge(&airflow);
+    forge.open(7, CHANGE);
+    forge.pull_request(7, "opened").ended(0);
+    let landed = forge.merge(7);
+    let pushed = forge.pushed(&landed).ended(0);
+    let body = forge.comment(7).body;
+    assert!(body.contains("Running in Airflow") && body.contains("4 running"), "{body}");
+    let page = format!("[run]({}/dags/chronon_", airflow.url());
+    assert!(body.contains(&page), "{body}");
+    assert_eq!(forge.conclusion(&landed.1, APPLY), "neutral");
+    assert_eq!(airflow.runs().len(), 4);
+
+    // Another change is merged, and its own run has not come yet.
+    let schedule = || {
+        forge.git(&["checkout", "-q", "--detach", "main"]);
+        forge.job("schedule", json!({"schedule": "17 * * * *"}))
+    };
+    let still = schedule().ended(0);
+    assert_eq!(airflow.runs().len(), 4);
+    assert_eq!(forge.conclusion(&landed.1, APPLY), "neutral");
+    airflow.finish();
+    let next = schedule().ended(0);
+    let body = forge.comment(7).body;
+    assert!(body.contains("4 of 5 steps done, 1 running"), "{body}");
+    assert_eq!(airflow.runs().len(), 5);
+    airflow.finish();
+    let last = schedule().ended(0);
+    assert_eq!(forge.conclusion(&landed.1, APPLY), "success");
+    let mut jobs = vec![pushed, still, next, last];
+    let body = forge.comment(7).body;
+    assert!(body.contains("✅ **Applied**") && body.contains("re-plan: no changes"), "{body}");
+    assert_eq!(airflow.runs().len(), 5);
+    assert_eq!(forge.stage.steps(), [""; 0]);
+    let edits = forge.comment(7).edits;
+    let idle = schedule().ended(0);
+    assert!(idle.run.stdout.contains("no steps") || idle.outputs["steps"] == "0");
+    assert_eq!(forge.comment(7).edits, edits);
+    jobs.push(idle);
+    forge.assert_clean(&jobs.iter().collect::<Vec<_>>());
+    assert_eq!(airflow.violations(), [""; 0]);
+}
+
+#[test]
+fn a_schedule_tells_a_failure_with_its_log_and_starts_nothing_again() {
+    let airflow = Airflow::start(Version::Two, Door::Open);
+    airflow.hold(true);
+    let forge = forge(&airflow);
+    forge.open(7, JOIN);
+    forge.pull_request(7, "opened").ended(0);
+    let landed = forge.merge(7);
+    forge.pushed(&landed).ended(0);
+    airflow.fail("weekly_digest");
+    airflow.log(&["Spark says no"]);
+    airflow.hold(false);
+    let schedule = || {
+        forge.git(&["checkout", "-q", "--detach", "main"]);
+        forge.job("schedule", json!({"schedule": "17 * * * *"}))
+    };
+    schedule().ended(5);
+    let body = forge.comment(7).body;
+    let link = format!("[log]({}/dags/chronon_join_backfill/grid?dag_run_id=", airflow.url());
+    assert!(body.contains(&link) && body.contains("Spark says no"), "{body}");
+    assert_eq!(forge.conclusion(&landed.1, APPLY), "failure");
+    // What failed is pending; it is for people to start it again.
+    schedule().ended(0);
+    assert_eq!(airflow.runs().len(), 1);
+    airflow.heal();
+    let (_, job) = forge.commented(7, "ana", "/chronon-plan apply", "main");
+    assert!(job.run.code == 0 || job.run.code == 6, "{}", job.run.stderr);
+}
+
+#[test]
+fn a_schedule_goes_on_with_nothing_that_was_not_approved() {
+    let airflow = Airflow::start(Version::Three, Door::Open);
+    airflow.hold(true);
+    let forge = forge(&airflow);
+    // Somebody began it on a laptop, past every pull request.
+    let landed = forge.push_to_main(CHANGE);
+    let run = forge.stage.run(&["apply", "--yes", "--as-of", DAY, "--detach"]);
+    says(&run, 5, "4 left to run");
+    airflow.hold(false);
+    forge.git(&["checkout", "-q", "--detach", "main"]);
+    let job = forge.job("schedule", json!({"schedule": "17 * * * *"})).ended(6);
+    assert!(job.run.stderr.contains("no pull request"), "{}", job.run.stderr);
+    assert_eq!(airflow.runs().len(), 4, "{}", landed.1);
+}
