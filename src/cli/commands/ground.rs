@@ -87,6 +87,7 @@ impl Ground<'_> {
         let tasks = maker.tasks(&plan.steps)?;
         let view = View::new(self.asked.args.format, output.is_live(), &tasks);
         let report = if tasks.is_empty() {
+            self.keep_plan(plan)?;
             self.pass_on(plan, &view)?
         } else {
             super::make_folder(&logs)?;
@@ -166,6 +167,16 @@ impl Ground<'_> {
         }))
     }
 
+    /// Keeps a plan under its digest: an apply that goes on is held against it.
+    fn keep_plan(&self, plan: &Plan) -> Result<(), Failure> {
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let json = super::json(plan)?;
+        crate::state::head::keep_plan(&self.state.objects, &plan.digest, json.as_bytes())?;
+        Ok(())
+    }
+
     /// Without anything to run: the jobs of earlier runs are still not forgotten.
     fn pass_on(&self, plan: &Plan, view: &View) -> Result<Report, Failure> {
         let carried = self.carried(plan, &[], view);
@@ -240,8 +251,7 @@ impl Ground<'_> {
             None => &commands,
         };
         preflight(tasks, runner, &commands, view)?;
-        let json = super::json(plan)?;
-        crate::state::head::keep_plan(&self.state.objects, &plan.digest, json.as_bytes())?;
+        self.keep_plan(plan)?;
         let carried = self.carried(plan, tasks, view);
         let journal = self.open(plan, &carried)?;
         let parallelism = self.asked.args.parallelism.or(self.workspace.settings.parallelism);
@@ -345,7 +355,8 @@ impl Ground<'_> {
                 if self.asked.file.is_none() || self.asked.resumes.is_some() =>
             {
                 let options = Options::default();
-                let published = schedules::published(self.state, Some(&ledger))?;
+                let settings = &self.workspace.settings;
+                let published = schedules::published(self.state, Some(&ledger), settings)?;
                 let basis =
                     Basis::of(self.workspace, Some(ledger), self.state.location.clone(), &options)?;
                 let again = basis.over(published).plan(plan.as_of)?;

@@ -301,7 +301,7 @@ impl Land<'_> {
             gate.allows(plan, Some(state))
         };
         let begins = |plan: &Plan| {
-            if !plan.steps.is_empty() {
+            if !plan.is_empty() {
                 gate.begun.set(true);
                 self.say(name, gate, Status::Applying, Some(&self.named(plan.clone())));
             }
