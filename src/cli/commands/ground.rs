@@ -98,21 +98,11 @@ impl Ground<'_> {
         let published = self.publish(basis, plan, &report);
         let saved = self.save(&desired, &report, published.as_ref().ok().cloned().flatten())?;
         view.finish();
-        let receipt = self.conclude(plan, &report, saved, &view, output)?;
-        match published {
-            Ok(None) => Ok(receipt),
-            Ok(Some(published)) => {
-                let number = plan.schedules.as_ref().map_or(0, |it| it.dags.len());
-                let place = crate::render::visible(&published.location);
-                output.tell(format!("Schedules: {number} DAGs published in {place}."));
-                Ok(receipt)
-            }
-            Err(failure) => {
-                output.tell(failure.hint("then apply again: the schedules are published last"));
-                let exit = if receipt.exit == Exit::Done { Exit::Partial } else { receipt.exit };
-                Ok(Receipt { exit, ..receipt })
-            }
+        let receipt = self.conclude(plan, &report, saved, &published, &view, output)?;
+        if let Err(failure) = published {
+            output.tell(failure.hint("then apply again: the schedules are published last"));
         }
+        Ok(receipt)
     }
 
     /// Publishes the files of the commit for jobs that Airflow runs, with the commands of this plan,
@@ -336,6 +326,7 @@ impl Ground<'_> {
         plan: &Plan,
         report: &Report,
         saved: Option<Head>,
+        published: &Result<Option<Published>, Failure>,
         view: &View,
         output: &mut Output,
     ) -> Result<Receipt, Failure> {
@@ -343,7 +334,7 @@ impl Ground<'_> {
             Exit::Interrupted
         } else if report.lost {
             Exit::Locked
-        } else if report.cut_off.is_some() || !report.is_complete() {
+        } else if report.cut_off.is_some() || !report.is_complete() || published.is_err() {
             Exit::Partial
         } else {
             Exit::Done
@@ -364,7 +355,16 @@ impl Ground<'_> {
             }
             _ => None,
         };
-        let receipt = Receipt { serial, needed, exit, ..Receipt::of(plan.clone(), report, view) };
+        let dags = plan.schedules.as_ref().map_or(0, |it| it.dags.len());
+        let place = published.as_ref().ok().and_then(|it| it.as_ref()).map(|it| &it.location);
+        let receipt = Receipt {
+            serial,
+            needed,
+            exit,
+            published: place.map(|it| (dags, it.clone())),
+            unpublished: published.as_ref().err().map(|it| it.what.join(" ")),
+            ..Receipt::of(plan.clone(), report, view)
+        };
         view.conclude(&receipt, output)?;
         Ok(receipt)
     }

@@ -23,9 +23,15 @@ pub(super) fn told(receipt: &progress::Receipt, run: &str) -> Receipt {
         }),
         _ => None,
     });
+    let unpublished = receipt.unpublished.iter().map(|why| FailedStep {
+        step: "schedules".to_owned(),
+        what: why.clone(),
+        ..FailedStep::default()
+    });
     Receipt {
         done: receipt.done,
-        failed: failed.collect(),
+        failed: failed.chain(unpublished).collect(),
+        published: receipt.published.as_ref().map_or(0, |it| it.0),
         skipped: receipt.skipped,
         left: receipt.left,
         serial: receipt.serial,
