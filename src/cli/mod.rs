@@ -3,6 +3,7 @@
 mod args;
 mod basis;
 mod commands;
+mod ending;
 pub mod failure;
 mod output;
 mod progress;

@@ -17,6 +17,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::ProgressFormat;
+use super::ending::last_words;
+use super::ending::pages;
+use super::ending::schedules;
+use super::ending::steps;
 use super::failure::Exit;
 use super::failure::Failure;
 use super::output::Output;
@@ -59,7 +63,11 @@ pub(super) struct Receipt {
     pub(super) failures: Vec<Progress>,
     /// The serial of the ledger as it stands.
     pub(super) serial: u64,
-    /// How many steps a new plan has; none where nobody planned.
+    /// How many DAGs were published, and where.
+    pub(super) published: Option<(usize, String)>,
+    /// Why the schedules could not be published, if so.
+    pub(super) unpublished: Option<String>,
+    /// How many steps a new plan has, and DAGs to publish; none where nobody planned.
     pub(super) needed: Option<usize>,
     /// Why the journal could not be kept, if so.
     pub(super) cut_off: Option<String>,
@@ -105,7 +113,9 @@ pub(super) struct End {
     running: usize,
     /// Steps that were not started.
     skipped: usize,
-    /// How many steps a new plan has; null where nobody planned.
+    /// How many DAGs were published.
+    published: usize,
+    /// How many steps a new plan has, and DAGs to publish; null where nobody planned.
     needed: Option<usize>,
     /// The exit code.
     exit: u8,
@@ -269,13 +279,16 @@ impl View {
                 left: receipt.left,
                 running: receipt.running,
                 skipped: receipt.skipped,
+                published: receipt.published.as_ref().map_or(0, |it| it.0),
                 needed: receipt.needed,
                 exit: receipt.exit.code(),
             }));
             return Ok(());
         }
         let mut text = match (receipt.steps, receipt.exit) {
+            (0, Exit::Done) if receipt.published.is_some() => String::new(),
             (0, Exit::Done) => "Nothing to apply.\n".to_owned(),
+            (0, Exit::Partial) if receipt.unpublished.is_some() => String::new(),
             (_, Exit::Done) => {
                 format!("Applied {} in {}.\n", steps(receipt.done), elapsed(receipt.took))
             }
@@ -294,6 +307,7 @@ impl View {
             }
         };
         text.push_str(&pages(receipt));
+        text.push_str(&schedules(receipt));
         let digest = &receipt.plan.digest;
         text.push_str(&format!("Ledger: serial {}. Plan: {digest}\n", receipt.serial));
         text.push_str(&last_words(receipt));
@@ -360,41 +374,13 @@ impl Receipt {
             skipped: report.states.len() - done - failed - left - running,
             watched,
             failures,
+            published: None,
+            unpublished: None,
             serial: 0,
             needed: None,
             cut_off: report.cut_off.as_ref().map(ToString::to_string),
             took,
             exit: Exit::Done,
-        }
-    }
-}
-
-fn steps(count: usize) -> String {
-    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
-}
-
-/// The pages of jobs that run on.
-fn pages(receipt: &Receipt) -> String {
-    let running = receipt.watched.iter().filter(|it| it.1.done.is_none());
-    running.map(|(step, it)| format!("  {}: {}\n", visible(step), visible(&it.page))).collect()
-}
-
-fn last_words(receipt: &Receipt) -> String {
-    if receipt.running > 0 && receipt.exit == Exit::Partial {
-        return "Jobs that were started go on without this process. To collect them: `chronon-plan apply --resume`; to start what became possible and leave that too: `chronon-plan apply --resume --detach`.\n".to_owned();
-    }
-    match receipt.exit {
-        Exit::Done => match receipt.needed {
-            Some(0) => "Planned again: no changes.\n".to_owned(),
-            Some(left) => format!("Planned again: {} still needed; run `chronon-plan plan`.\n", steps(left)),
-            None => String::new(),
-        },
-        Exit::Interrupted => "Interrupted. Jobs that were submitted go on; the same command finds them again and does the rest.\n".to_owned(),
-        Exit::Locked => "The lock was lost, so nothing more was started. What is done is in the journal: `chronon-plan lock show`, then `chronon-plan apply`.\n".to_owned(),
-        _ => {
-            let why = receipt.cut_off.iter().map(|why| format!("The journal could not be kept: {why}\n"));
-            let next = "What is done is kept. Once the cause is mended, the same command does the rest.\n";
-            why.chain([next.to_owned()]).collect()
         }
     }
 }

@@ -34,6 +34,8 @@ pub(super) enum Published {
     AsBase,
     /// This, or nothing yet.
     Known(Option<Box<Manifest>>),
+    /// Nothing where the settings say, but in another place.
+    Elsewhere(String),
 }
 
 /// Both sides of a plan.
@@ -50,9 +52,9 @@ impl Sides {
         let pair = &workspace.pair;
         let (settings, teams) = (&workspace.settings, &workspace.teams);
         let head = built(workspace, &pair.head, &lineages.head, settings, teams)?;
-        // Settings that nobody can read published nothing.
+        // Settings that nobody can read published nothing, and those that publish elsewhere not here.
         let base = workspace.settings_of_base().ok();
-        let base = base.filter(|it| it.0.dags.place.is_some());
+        let base = base.filter(|it| it.0.dags.place.as_ref() == Some(&location));
         let base = base.map(|(settings, teams)| {
             built(workspace, &pair.base, &lineages.base, &settings, &teams)
         });
@@ -66,9 +68,14 @@ impl Sides {
         let applied = match published {
             Published::AsBase => base,
             Published::Known(manifest) => manifest.as_deref(),
+            Published::Elsewhere(_) => None,
         };
         let Self { head, location, .. } = self;
-        schedule::change(applied, base, &head.manifest, location, &head.notes)
+        let mut schedules = schedule::change(applied, base, &head.manifest, location, &head.notes);
+        if let Published::Elsewhere(old) = published {
+            schedules.notes.push(format!("the DAGs in {old} stay there and run on until somebody deletes chronon_dags.py and chronon_dags.json there"));
+        }
+        schedules
     }
 }
 
@@ -109,12 +116,18 @@ fn readable(settings: &EnvSettings, env: &str) -> Option<String> {
     shared.then(|| format!("{place}/{env}"))
 }
 
-/// What the ledger says is published.
-pub(super) fn published(state: &State, ledger: Option<&Ledger>) -> Result<Published, Failure> {
-    let Some(digest) = ledger.and_then(|it| it.schedules.as_ref()).map(|it| &it.digest) else {
-        return Ok(Published::Known(None));
-    };
-    let bytes = crate::state::head::kept_schedules(&state.objects, digest)?;
+/// What the ledger says is published, in the place that the settings name.
+pub(super) fn published(
+    state: &State,
+    ledger: Option<&Ledger>,
+    settings: &EnvSettings,
+) -> Result<Published, Failure> {
+    let known = ledger.and_then(|it| it.schedules.as_ref());
+    let Some(known) = known else { return Ok(Published::Known(None)) };
+    if settings.dags.place.as_ref() != Some(&known.location) {
+        return Ok(Published::Elsewhere(known.location.clone()));
+    }
+    let bytes = crate::state::head::kept_schedules(&state.objects, &known.digest)?;
     // Without the copy all DAGs read as new, and are published again.
     let manifest = bytes.and_then(|bytes| publishing::read(&bytes));
     Ok(Published::Known(manifest.map(Box::new)))

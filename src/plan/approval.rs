@@ -14,6 +14,7 @@ use super::contract::Scope;
 use super::contract::Step;
 use super::contract::Warning;
 use super::difference::does;
+use super::schedules;
 use crate::model::name::Address;
 
 /// How a plan stands to approved ones.
@@ -23,6 +24,8 @@ pub struct Coverage {
     pub unseen_steps: Vec<String>,
     /// Warnings that no approved plan has: code and config.
     pub unseen_warnings: Vec<String>,
+    /// Changes of schedules that no approved plan has.
+    pub unseen_schedules: Vec<String>,
     /// Steps that the plan to apply was approved to bring, and that are not asked for any more.
     pub missing: Vec<String>,
 }
@@ -30,7 +33,9 @@ pub struct Coverage {
 impl Coverage {
     /// Whether nothing would be done that nobody has seen.
     pub fn is_seen(&self) -> bool {
-        self.unseen_steps.is_empty() && self.unseen_warnings.is_empty()
+        self.unseen_steps.is_empty()
+            && self.unseen_warnings.is_empty()
+            && self.unseen_schedules.is_empty()
     }
 }
 
@@ -51,6 +56,8 @@ pub fn coverage(own: &[&Plan], approved: &[&Plan], now: &Plan) -> Coverage {
             .filter(|it| !seen.contains(&what(it)))
             .map(named)
             .collect(),
+        // What of a DAG is not asked for any more is published already, or stays as it is.
+        unseen_schedules: schedules::unseen(approved, now),
         missing: asked.map(|it| &it.id).filter(|it| !live.contains(it.as_str())).cloned().collect(),
     }
 }
@@ -80,8 +87,8 @@ impl<'a> Steps<'a> {
 
 /// Whether a plan does something that an approved one was approved to do.
 pub fn share(approved: &Plan, now: &Plan) -> bool {
-    let approved = Steps::of(approved);
-    now.steps.iter().any(|step| approved.cover(now, step))
+    let steps = Steps::of(approved);
+    schedules::share(approved, now) || now.steps.iter().any(|step| steps.cover(now, step))
 }
 
 /// Deals the configs of a plan out to the approved plans that account for them, the newest of which
@@ -109,20 +116,24 @@ pub fn asked_for(plan: &Plan) -> Plan {
     part(plan, &|config| own.contains(config))
 }
 
-/// An approved plan without the steps that `spent` says were applied since.
-pub fn unspent(plan: &Plan, spent: &dyn Fn(&Step) -> bool) -> Plan {
+/// An approved plan without the steps that `spent` says were applied since, and without schedules
+/// where those were `published` since.
+pub fn unspent(plan: &Plan, spent: &dyn Fn(&Step) -> bool, published: bool) -> Plan {
     let mut left = plan.clone();
     left.steps.retain(|step| !spent(step));
+    left.schedules = left.schedules.filter(|_| !published);
     left
 }
 
-/// The part of a plan that is about some configs.
+/// The part of a plan that is about some configs. Schedules are of the whole: policies ask about
+/// what an apply runs.
 fn part(plan: &Plan, keep: &dyn Fn(&Address) -> bool) -> Plan {
     let mut part = plan.clone();
     part.steps.retain(|it| keep(&it.config));
     part.warnings.retain(|it| keep(&it.config));
     part.changes.retain(|it| keep(&it.config));
     part.orphans.retain(|it| keep(&it.config));
+    part.schedules = None;
     let days = part.steps.iter().filter_map(|step| step.range.as_ref()?.days);
     part.summary.backfill_days = days.sum();
     part.summary.steps = part.steps.len();

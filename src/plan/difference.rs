@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::contract::Plan;
 use super::contract::Step;
+use super::schedules;
 
 /// What differs, a line each; empty where both would do the same for the same reasons.
 pub fn difference(approved: &Plan, now: &Plan) -> Vec<String> {
@@ -32,11 +33,12 @@ pub fn difference(approved: &Plan, now: &Plan) -> Vec<String> {
         lines.extend(old.iter().filter(|it| !new.contains(it)).map(|it| format!("- {it}")));
         lines.extend(new.iter().filter(|it| !old.contains(it)).map(|it| format!("+ {it}")));
     }
+    lines.extend(schedules::difference(approved, now));
     lines
 }
 
 /// Whether a plan is what is left of an approved one: of the same commit and ledger, and no step is
-/// new or would do something else. Days move on; and reasons may read differently, for what was
+/// new or would do something else, nor any change of schedules. Days move on; and reasons may read differently, for what was
 /// begun counts as merged.
 pub fn is_rest(approved: &Plan, now: &Plan) -> bool {
     let steps: BTreeMap<&str, &Step> =
@@ -49,6 +51,7 @@ pub fn is_rest(approved: &Plan, now: &Plan) -> bool {
         && approved.head.commit == now.head.commit
         && (!approved.state.found || approved.state.lineage == now.state.lineage)
         && now.steps.iter().all(covered)
+        && schedules::unseen(&[approved], now).is_empty()
 }
 
 /// Whether two steps do the same, each of its plan, whatever the days of those.

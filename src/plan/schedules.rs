@@ -1,5 +1,8 @@
 //! What a plan says of schedules: the DAGs that an apply would publish, and what differs.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
@@ -40,15 +43,24 @@ pub struct DagChange {
     pub schedule_before: Option<String>,
     /// When it runs.
     pub schedule_after: Option<String>,
-    /// How many tasks it had.
+    /// How many tasks it had; of the DAG of metadata, how many configs.
     pub tasks_before: usize,
-    /// How many tasks it has.
+    /// How many tasks it has, in the same way.
     pub tasks_after: usize,
-    /// What differs of the DAG as a whole, in a word each.
-    pub settings: Vec<String>,
-    /// The tasks that differ, sorted.
+    /// What differs of the DAG as a whole, in a word each; `itself` where it comes or goes.
+    pub settings: Vec<SettingChange>,
+    /// The tasks that differ, sorted; of the DAG of metadata, the configs.
     pub tasks: Vec<TaskChange>,
     /// A hash of the DAG as it will be; null where it goes.
+    pub fingerprint: Option<String>,
+}
+
+/// What differs of a DAG as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SettingChange {
+    /// What, in a word.
+    pub setting: String,
+    /// A hash of it as it will be; null where it goes.
     pub fingerprint: Option<String>,
 }
 
@@ -64,7 +76,7 @@ pub struct TaskChange {
     pub config: Option<Address>,
     /// What differs, in a word each; empty where it comes or goes.
     pub what: Vec<String>,
-    /// A hash of the task as it will be; null where it goes.
+    /// A hash of what the task will do, whenever its turn comes; null where it goes.
     pub fingerprint: Option<String>,
 }
 
@@ -74,16 +86,24 @@ impl Schedules {
         self.dags.is_empty()
     }
 
-    /// Every change, as what an approval can be held against: of a DAG that nobody has seen as it
-    /// will be, each task counts by itself.
-    fn parts(&self) -> impl Iterator<Item = (&str, &str, Option<&str>)> {
-        self.dags.iter().flat_map(|dag| {
-            let tasks = dag.tasks.iter();
-            let tasks =
-                tasks.map(|it| (dag.dag.as_str(), it.task.as_str(), it.fingerprint.as_deref()));
-            let settings = dag.settings.iter().map(|it| (dag.dag.as_str(), it.as_str(), None));
-            tasks.chain(settings)
-        })
+    /// Whether both are published in the same place.
+    fn is_beside(&self, other: &Self) -> bool {
+        self.location == other.location
+    }
+}
+
+/// One change, as what an approval can be held against: the DAG, what of it, and a hash of that as
+/// it will be.
+type Part<'a> = (&'a str, &'a str, Option<&'a str>);
+
+impl DagChange {
+    /// Each task counts by itself, and so does each setting of the whole: two pull requests may
+    /// change one DAG.
+    fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let settings =
+            self.settings.iter().map(|it| (it.setting.as_str(), it.fingerprint.as_deref()));
+        let tasks = self.tasks.iter().map(|it| (it.task.as_str(), it.fingerprint.as_deref()));
+        settings.chain(tasks).map(|(what, print)| (self.dag.as_str(), what, print))
     }
 }
 
@@ -96,14 +116,77 @@ pub fn with(plan: Plan, schedules: Option<Schedules>) -> Plan {
     }
     let covered: Vec<_> =
         schedules.dags.iter().map(|it| json!([it.dag, it.scope, it.fingerprint])).collect();
-    let hash = Sha256::digest(json!([plan.digest, covered]).to_string());
+    let hash = Sha256::digest(json!([plan.digest, schedules.location, covered]).to_string());
     Plan { digest: format!("sha256:{}", hex_of(&hash)), schedules: Some(schedules), ..plan }
+}
+
+/// The parts of schedules that approved plans have and that would be published in the same place.
+fn seen<'a>(approved: &[&'a Plan], now: &Schedules) -> BTreeSet<Part<'a>> {
+    let schedules = approved.iter().filter_map(|it| it.schedules.as_ref());
+    let beside = schedules.filter(|it| it.is_beside(now));
+    beside.flat_map(|it| it.dags.iter().flat_map(DagChange::parts)).collect()
 }
 
 /// The changes of schedules that no approved plan has, a sentence part each.
 pub fn unseen(approved: &[&Plan], now: &Plan) -> Vec<String> {
-    let seen: std::collections::BTreeSet<_> =
-        approved.iter().filter_map(|it| it.schedules.as_ref()).flat_map(Schedules::parts).collect();
-    let parts = now.schedules.iter().flat_map(Schedules::parts);
+    let Some(schedules) = &now.schedules else { return Vec::new() };
+    let seen = seen(approved, schedules);
+    let parts = schedules.dags.iter().flat_map(DagChange::parts);
     parts.filter(|it| !seen.contains(it)).map(|it| format!("{} of {}", it.1, it.0)).collect()
+}
+
+/// Whether a plan publishes something that an approved one was approved to publish.
+pub(super) fn share(approved: &Plan, now: &Plan) -> bool {
+    let Some(schedules) = &now.schedules else { return false };
+    let seen = seen(&[approved], schedules);
+    schedules.dags.iter().flat_map(DagChange::parts).any(|it| seen.contains(&it))
+}
+
+/// What differs between the schedules of two plans, a line each.
+pub(super) fn difference(approved: &Plan, now: &Plan) -> Vec<String> {
+    let none = Schedules::default();
+    let sides = [approved, now].map(|it| it.schedules.as_ref().unwrap_or(&none));
+    let [before, after] = sides.map(|it| {
+        it.dags.iter().map(|dag| (dag.dag.as_str(), dag)).collect::<BTreeMap<&str, &DagChange>>()
+    });
+    let mut lines = Vec::new();
+    if sides.iter().all(|it| !it.is_empty()) && !sides[0].is_beside(sides[1]) {
+        let [old, new] = sides.map(|it| &it.location);
+        lines.push(format!("~ schedules: published in: {old} -> {new}"));
+    }
+    for (id, dag) in &before {
+        match after.get(id) {
+            None => lines.push(format!("- DAG {id}: no longer to be published")),
+            Some(now) => lines.extend(differing(dag, now)),
+        }
+    }
+    for (id, dag) in after.iter().filter(|it| !before.contains_key(it.0)) {
+        let (verb, number) = match dag.kind {
+            Kind::Added => ("added", dag.tasks_after),
+            Kind::Removed => ("removed", dag.tasks_before),
+            _ => ("changed", dag.tasks.len()),
+        };
+        lines.push(format!("+ DAG {id}: {verb}, {number} tasks"));
+    }
+    lines
+}
+
+/// What differs between two changes of one DAG.
+fn differing(before: &DagChange, after: &DagChange) -> Vec<String> {
+    let parts = |of: &DagChange| -> BTreeMap<String, Option<String>> {
+        of.parts().map(|it| (it.1.to_owned(), it.2.map(str::to_owned))).collect()
+    };
+    let (old, new) = (parts(before), parts(after));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let line = |name: &&String| {
+        let (sign, what) = match (old.get(*name), new.get(*name)) {
+            (Some(_), None) => ("-", "as it is published"),
+            (None, Some(_)) => ("+", "changed too"),
+            (Some(Some(_)), Some(None)) => ("~", "removed now"),
+            (before, after) if before != after => ("~", "changed to something else"),
+            _ => return None,
+        };
+        Some(format!("{sign} DAG {}: {name}: {what}", after.dag))
+    };
+    names.iter().filter_map(line).collect()
 }

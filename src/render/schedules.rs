@@ -64,8 +64,8 @@ fn told(dag: &DagChange) -> String {
     let settings: Vec<String> = dag
         .settings
         .iter()
-        .filter(|it| !whole && *it != "schedule")
-        .map(|it| visible(it))
+        .filter(|it| !whole && it.setting != "schedule")
+        .map(|it| visible(&it.setting))
         .collect();
     if !settings.is_empty() {
         let _ = write!(told, ", {}", settings.join(", "));

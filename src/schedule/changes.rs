@@ -10,6 +10,7 @@ use sha2::Sha256;
 
 use super::spec::Dag;
 use super::spec::Manifest;
+use super::spec::Task;
 use super::spec::Work;
 use crate::model::name::Address;
 use crate::model::name::hex_of;
@@ -17,6 +18,7 @@ use crate::plan::contract::Kind;
 use crate::plan::contract::Scope;
 use crate::plan::schedules::DagChange;
 use crate::plan::schedules::Schedules;
+use crate::plan::schedules::SettingChange;
 use crate::plan::schedules::TaskChange;
 
 /// Words for the keys of a task; those that are not here are its settings.
@@ -96,7 +98,6 @@ fn settings(manifest: &Manifest, dag: &Dag) -> BTreeMap<&'static str, Value> {
         ("concurrency", json!(dag.concurrency)),
         ("tags", json!(dag.tags)),
         ("what may be asked for", json!([dag.modes, dag.types, dag.parallel])),
-        ("metadata", json!(dag.configs)),
         ("team settings", json!(team)),
         ("sensor", if waits { json!(manifest.sensor) } else { Value::Null }),
         ("cluster", json!(clusters)),
@@ -126,13 +127,14 @@ fn dag(id: &str, scope: Scope, old: Option<&Whole<'_>>, new: Option<&Whole<'_>>)
     let settings = match (old, new) {
         (Some(old), Some(new)) => {
             let differs = new.settings.iter().filter(|it| old.settings.get(it.0) != Some(it.1));
-            differs.map(|it| (*it.0).to_owned()).collect()
+            differs.map(|it| setting(it.0, Some(hash(it.1)))).collect()
         }
         // That a DAG without tasks comes or goes is a change too.
-        _ => vec!["itself".to_owned()],
+        _ => vec![setting("itself", new.map(|it| hash(&json!(it.settings))))],
     };
     let schedule = |of: Option<&Whole<'_>>| of.and_then(|it| it.dag.schedule.clone());
-    let count = |of: Option<&Whole<'_>>| of.map_or(0, |it| it.dag.tasks.len());
+    let count =
+        |of: Option<&Whole<'_>>| of.map_or(0, |it| it.dag.tasks.len() + it.dag.configs.len());
     DagChange {
         dag: id.to_owned(),
         kind,
@@ -147,10 +149,22 @@ fn dag(id: &str, scope: Scope, old: Option<&Whole<'_>>, new: Option<&Whole<'_>>)
     }
 }
 
+fn setting(name: &str, fingerprint: Option<String>) -> SettingChange {
+    SettingChange { setting: name.to_owned(), fingerprint }
+}
+
+/// What a DAG does, by a name each: its tasks, or the configs that it uploads.
+fn work(dag: Option<&Dag>) -> BTreeMap<&str, (Option<Address>, Value)> {
+    let Some(dag) = dag else { return BTreeMap::new() };
+    let task = |it: (&'_ String, &Task)| (config(&it.1.work), json!(it.1));
+    let tasks = dag.tasks.iter().map(|it| (it.0.as_str(), task(it)));
+    let configs = dag.configs.iter().map(|it| (it.0.as_str(), (it.0.parse().ok(), json!(it.1))));
+    tasks.chain(configs).collect()
+}
+
 fn tasks(old: Option<&Dag>, new: Option<&Dag>) -> Vec<TaskChange> {
-    let none = BTreeMap::new();
-    let (old, new) = (old.map_or(&none, |it| &it.tasks), new.map_or(&none, |it| &it.tasks));
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let (old, new) = (work(old), work(new));
+    let names: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
     let mut changes = Vec::new();
     for name in names {
         let (before, after) = (old.get(name), new.get(name));
@@ -164,17 +178,24 @@ fn tasks(old: Option<&Dag>, new: Option<&Dag>) -> Vec<TaskChange> {
             (None, None) => continue,
         };
         changes.push(TaskChange {
-            task: name.clone(),
+            task: name.to_owned(),
             kind,
-            config: config(&of.work),
-            what: before
-                .zip(after)
-                .map(|it| differing(&json!(it.0), &json!(it.1)))
-                .unwrap_or_default(),
-            fingerprint: after.map(|it| hash(&json!(it))),
+            config: of.0.clone(),
+            what: before.zip(after).map(|it| differing(&it.0.1, &it.1.1)).unwrap_or_default(),
+            fingerprint: after.map(|it| what_it_does(&it.1)),
         });
     }
     changes
+}
+
+/// A hash of what a task does. Its turn among others is left out: that moves with every config
+/// that comes to read the same, so that no two approvals would ever add up.
+fn what_it_does(task: &Value) -> String {
+    let mut task = task.clone();
+    if let Some(task) = task.as_object_mut() {
+        task.remove("priority");
+    }
+    hash(&task)
 }
 
 /// What differs of a task, in a word each.

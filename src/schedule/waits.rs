@@ -90,7 +90,13 @@ impl Waits<'_> {
             }
         }
         waits.sort_by(|a, b| name(a).cmp(name(b)));
-        waits.dedup_by(|a, b| name(a) == name(b));
+        waits.dedup_by(|other, kept| {
+            let same = name(other) == name(kept);
+            if let (true, Wait::Sensor(_, kept), Wait::Sensor(_, other)) = (same, kept, other) {
+                join(kept, other);
+            }
+            same
+        });
         (waits, timed)
     }
 

@@ -102,7 +102,7 @@ fn every_config_is_answered_for_once() {
         assert_eq!(ids(&whole[0]), ids(&plan));
         assert!(whole[1].steps.is_empty());
         assert_eq!(ids(&approval::asked_for(&plan)), ids(&plan), "nothing is pending here");
-        assert!(approval::unspent(&plan, &|_| true).steps.is_empty());
+        assert!(approval::unspent(&plan, &|_| true, true).steps.is_empty());
     }
 }
 

@@ -567,6 +567,7 @@ impl Flood {
                 failed: (0..40).map(failed).collect(),
                 skipped: 1_000_000_000,
                 left: 1_000_000_000,
+                published: 1_000_000_000,
                 serial: u64::MAX,
                 again: Some(3_000_000_000),
                 took: long(1),

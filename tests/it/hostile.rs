@@ -389,6 +389,7 @@ impl Deck {
             failed: vec![failed(self, false), failed(self, true)],
             skipped: 1,
             left: 2,
+            published: 2,
             serial: 143,
             again: Some(5),
             took: self.sentence(),

@@ -38,6 +38,7 @@ mod rules;
 mod runners;
 mod saved;
 mod scenarios;
+mod schedules;
 mod service;
 mod stores;
 mod story;

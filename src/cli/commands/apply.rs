@@ -179,7 +179,7 @@ fn preview(asked: &Asked<'_>, state: &State, output: &mut Output) -> Result<Plan
             (prepared.read(&base)?, None)
         }
     };
-    let published = schedules::published(state, ledger.as_deref())?;
+    let published = schedules::published(state, ledger.as_deref(), &workspace.settings)?;
     let basis = Basis::of(&workspace, ledger, state.location.clone(), &asked.options)?;
     let basis = basis.over(published);
     let mut plan = asked.plan(&basis, &known.carried, &workspace.pair.head.commit)?;
@@ -235,7 +235,8 @@ fn apply(
     let ledger = basis::upgraded(&workspace, ledger)?;
     let basis =
         Basis::of(&workspace, Some(ledger.clone()), state.location.clone(), &asked.options)?;
-    let basis = basis.over(schedules::published(state, Some(&ledger))?);
+    let published = schedules::published(state, Some(&ledger), &workspace.settings)?;
+    let basis = basis.over(published);
     let mut plan = asked.plan(&basis, &session.carried, &workspace.pair.head.commit)?;
     // What is gone on with is what was begun: whatever else there is to do by now is not asked about.
     if asked.resumes.is_some() {

@@ -273,9 +273,29 @@ pub(super) fn select(asked: &Asked<'_>, live: &mut Plan) -> Result<(), Failure> 
             .ends(Exit::Stale)
             .hint(again));
     }
+    select_schedules(file, live)?;
     let kept: BTreeSet<String> = wanted.keys().map(|it| (*it).to_owned()).collect();
     live.complete = live.complete && live.steps.iter().all(|it| kept.contains(&it.id));
     live.steps.retain(|step| kept.contains(&step.id));
+    Ok(())
+}
+
+/// A saved plan publishes what it shows: schedules without any that it shows are left alone.
+fn select_schedules(file: &Plan, live: &mut Plan) -> Result<(), Failure> {
+    let unseen = plan::schedules::unseen(&[file], live);
+    if unseen.is_empty() {
+        return Ok(());
+    }
+    if file.schedules.as_ref().is_some_and(|it| !it.is_empty()) {
+        let lines = unseen.into_iter().take(SHOWN).map(|it| format!("{it}: the plan lacks it"));
+        return Err(Failure::new(
+            "the plan is out of date: other schedules would be published now",
+        )
+        .lines(lines)
+        .ends(Exit::Stale)
+        .hint("plan again: `chronon-plan plan --format json --out plan.json`"));
+    }
+    live.schedules = None;
     Ok(())
 }
 

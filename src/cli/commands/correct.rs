@@ -244,12 +244,19 @@ pub(super) fn push(
             check_push(&shown, &pushed, &bytes, head)?;
         }
         let same = pushed.serial == head.ledger.serial && ledger::digest(&bytes) == head.digest;
-        Ok((!same || force).then_some(pushed))
+        Ok((!same || force).then(|| still_published(pushed, &head.ledger)))
     })?;
     if !written {
         output.tell("The ledger is that very one; nothing was written.");
     }
     Ok(Exit::Done)
+}
+
+/// A ledger that is put in the place of another. The DAGs are as an apply published them last,
+/// whatever ledger counts: they stay known. One that knows of none has all of them published again.
+fn still_published(put: Ledger, before: &Ledger) -> Ledger {
+    let schedules = put.schedules.and_then(|_| before.schedules.clone());
+    Ledger { schedules, ..put }
 }
 
 /// Refuses what would lose somebody's work.
@@ -385,12 +392,13 @@ pub(super) fn rollback(
             return Err(Failure::new(format!("there is no ledger of serial {serial}"))
                 .hint(format!("chronon-plan state history; the newest are {}", serials.join(", "))));
         };
-        Ok((earlier.digest != head.digest).then(|| Ledger::clone(&earlier.ledger)))
+        let earlier_ledger = || still_published(Ledger::clone(&earlier.ledger), &head.ledger);
+        Ok((earlier.digest != head.digest).then(earlier_ledger))
     })
     .map(|written| {
         output.tell(match written {
             false => "The ledger is that very one; nothing was written.",
-            true => "Only the ledger went back: tables, datasets and jobs are as they were applied. The next plan asks for what the ledger no longer says is there, and runs it again.",
+            true => "Only the ledger went back: tables, datasets, jobs and published schedules are as they were applied. The next plan asks for what the ledger no longer says is there, and runs it again.",
         });
         Exit::Done
     })

@@ -87,6 +87,7 @@ impl Ground<'_> {
         let tasks = maker.tasks(&plan.steps)?;
         let view = View::new(self.asked.args.format, output.is_live(), &tasks);
         let report = if tasks.is_empty() {
+            self.keep_plan(plan)?;
             self.pass_on(plan, &view)?
         } else {
             super::make_folder(&logs)?;
@@ -97,21 +98,11 @@ impl Ground<'_> {
         let published = self.publish(basis, plan, &report);
         let saved = self.save(&desired, &report, published.as_ref().ok().cloned().flatten())?;
         view.finish();
-        let receipt = self.conclude(plan, &report, saved, &view, output)?;
-        match published {
-            Ok(None) => Ok(receipt),
-            Ok(Some(published)) => {
-                let number = plan.schedules.as_ref().map_or(0, |it| it.dags.len());
-                let place = crate::render::visible(&published.location);
-                output.tell(format!("Schedules: {number} DAGs published in {place}."));
-                Ok(receipt)
-            }
-            Err(failure) => {
-                output.tell(failure.hint("then apply again: the schedules are published last"));
-                let exit = if receipt.exit == Exit::Done { Exit::Partial } else { receipt.exit };
-                Ok(Receipt { exit, ..receipt })
-            }
+        let receipt = self.conclude(plan, &report, saved, &published, &view, output)?;
+        if let Err(failure) = published {
+            output.tell(failure.hint("then apply again: the schedules are published last"));
         }
+        Ok(receipt)
     }
 
     /// Publishes the files of the commit for jobs that Airflow runs, with the commands of this plan,
@@ -164,6 +155,16 @@ impl Ground<'_> {
             at: state::date(),
             dags: schedule::fingerprints(&bundle.manifest),
         }))
+    }
+
+    /// Keeps a plan under its digest: an apply that goes on is held against it.
+    fn keep_plan(&self, plan: &Plan) -> Result<(), Failure> {
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let json = super::json(plan)?;
+        crate::state::head::keep_plan(&self.state.objects, &plan.digest, json.as_bytes())?;
+        Ok(())
     }
 
     /// Without anything to run: the jobs of earlier runs are still not forgotten.
@@ -242,8 +243,7 @@ impl Ground<'_> {
             None => &commands,
         };
         preflight(tasks, runner, &commands, view)?;
-        let json = super::json(plan)?;
-        crate::state::head::keep_plan(&self.state.objects, &plan.digest, json.as_bytes())?;
+        self.keep_plan(plan)?;
         let carried = self.carried(plan, tasks, view);
         let journal = self.open(plan, &carried)?;
         let parallelism = self.asked.args.parallelism.or(self.workspace.settings.parallelism);
@@ -328,6 +328,7 @@ impl Ground<'_> {
         plan: &Plan,
         report: &Report,
         saved: Option<Head>,
+        published: &Result<Option<Published>, Failure>,
         view: &View,
         output: &mut Output,
     ) -> Result<Receipt, Failure> {
@@ -335,7 +336,7 @@ impl Ground<'_> {
             Exit::Interrupted
         } else if report.lost {
             Exit::Locked
-        } else if report.cut_off.is_some() || !report.is_complete() {
+        } else if report.cut_off.is_some() || !report.is_complete() || published.is_err() {
             Exit::Partial
         } else {
             Exit::Done
@@ -347,7 +348,8 @@ impl Ground<'_> {
                 if self.asked.file.is_none() || self.asked.resumes.is_some() =>
             {
                 let options = Options::default();
-                let published = schedules::published(self.state, Some(&ledger))?;
+                let settings = &self.workspace.settings;
+                let published = schedules::published(self.state, Some(&ledger), settings)?;
                 let basis =
                     Basis::of(self.workspace, Some(ledger), self.state.location.clone(), &options)?;
                 let again = basis.over(published).plan(plan.as_of)?;
@@ -355,9 +357,18 @@ impl Ground<'_> {
             }
             _ => None,
         };
+        let dags = plan.schedules.as_ref().map_or(0, |it| it.dags.len());
+        let place = published.as_ref().ok().and_then(|it| it.as_ref()).map(|it| &it.location);
         let receipt = Receipt::of(plan.clone(), report, view);
         let receipt = receipt.vouched(self.workspace.settings.airflow.url.as_deref());
-        let receipt = Receipt { serial, needed, exit, ..receipt };
+        let receipt = Receipt {
+            serial,
+            needed,
+            exit,
+            published: place.map(|it| (dags, it.clone())),
+            unpublished: published.as_ref().err().map(|it| it.what.join(" ")),
+            ..receipt
+        };
         view.conclude(&receipt, output)?;
         Ok(receipt)
     }

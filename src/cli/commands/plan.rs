@@ -63,7 +63,7 @@ pub(super) fn planned(
     let ledger = known.ledger.clone();
     let ledger = ledger.map(|ledger| basis::upgraded(&workspace, ledger)).transpose()?;
     let published = match state {
-        Some(state) => schedules::published(state, ledger.as_deref())?,
+        Some(state) => schedules::published(state, ledger.as_deref(), &workspace.settings)?,
         None => Published::AsBase,
     };
     let basis = Basis::of(&workspace, ledger, place, options)?.over(published);

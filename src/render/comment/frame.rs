@@ -79,8 +79,10 @@ fn status(view: View<'_>) -> (&'static str, &'static str, String) {
     match view.comment.status {
         Status::Planned => planned(view),
         Status::Closed => ("⚪", "Closed without a merge", plain("nothing of this plan was run")),
-        Status::Queued => ("🟡", "In the merge queue", plain("the jobs run once it is merged")),
-        Status::Applying => ("🟠", "Applying", plain("the jobs run now")),
+        Status::Queued => {
+            ("🟡", "In the merge queue", format!("{} once it is merged", work(view)[0]))
+        }
+        Status::Applying => ("🟠", "Applying", format!("{} now", work(view)[0])),
         Status::Applied(receipt) => ("✅", "Applied", done(receipt)),
         Status::Running(receipt) => ("🟠", "Running in Airflow", done(receipt)),
         Status::Partly(receipt) => ("❌", "Partly applied", done(receipt)),
@@ -106,15 +108,29 @@ fn planned(view: View<'_>) -> (&'static str, &'static str, String) {
     if view.comment.plan.is_some_and(|plan| plan.is_empty() && plan.complete) {
         return ("✅", "Nothing to run", "merging this needs no job".to_owned());
     }
-    ("🔵", "Planned", "merging this runs the jobs".to_owned())
+    ("🔵", "Planned", format!("merging this {}", work(view)[1]))
+}
+
+/// What applying comes to: the jobs, or only the schedules.
+fn work(view: View<'_>) -> [&'static str; 2] {
+    let none = |plan: &crate::plan::contract::Plan| plan.steps.is_empty() && !plan.is_empty();
+    match view.comment.plan.is_some_and(none) {
+        true => ["the schedules are published", "publishes the schedules"],
+        false => ["the jobs run", "runs the jobs"],
+    }
 }
 
 /// What an apply did, in numbers.
 fn done(receipt: &Receipt) -> String {
-    let Receipt { done, failed, skipped, left, running, took, .. } = receipt;
+    let Receipt { done, failed, skipped, left, running, published, took, .. } = receipt;
     let all = done + failed.len() + skipped + left + running;
-    let mut parts =
-        vec![format!("{} of {} done", words::thousands(*done), words::count(all, "step"))];
+    let mut parts = Vec::new();
+    if all > 0 || *published == 0 {
+        parts.push(format!("{} of {} done", words::thousands(*done), words::count(all, "step")));
+    }
+    if *published > 0 {
+        parts.push(format!("{} published", words::count(*published, "DAG")));
+    }
     for (number, word) in [
         (*running, "running"),
         (failed.len(), "failed"),

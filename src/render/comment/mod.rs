@@ -117,9 +117,11 @@ pub struct Receipt {
     pub running: usize,
     /// Jobs that can be watched.
     pub watched: Vec<Watched>,
+    /// How many DAGs were published.
+    pub published: usize,
     /// The serial of the ledger as it stands.
     pub serial: u64,
-    /// How many steps a new plan has; none where nobody planned again.
+    /// How many steps a new plan has, and DAGs to publish; none where nobody planned again.
     pub again: Option<usize>,
     /// How long it took, as people say it.
     pub took: String,

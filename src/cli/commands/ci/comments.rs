@@ -66,7 +66,9 @@ impl<'a> Say<'a> {
         let nothing = match self.status {
             Status::Planned => plan,
             Status::Closed => true,
-            Status::Applied(receipt) => receipt.done == 0 && receipt.failed.is_empty(),
+            Status::Applied(receipt) => {
+                receipt.done == 0 && receipt.failed.is_empty() && receipt.published == 0
+            }
             _ => false,
         };
         nothing && self.demands.iter().all(|it| it.missing.is_empty())

@@ -155,7 +155,7 @@ impl Gate<'_> {
     /// Lets a plan through, or says what is in its way.
     pub(super) fn allows(&self, plan: &Plan, state: Option<&State>) -> Result<(), Failure> {
         *self.plan.borrow_mut() = Some(plan.clone());
-        if plan.steps.is_empty() {
+        if plan.is_empty() {
             return Ok(());
         }
         self.is_approved(plan, state)?;
@@ -177,7 +177,7 @@ impl Gate<'_> {
         let coverage = self.coverage(plan);
         // A part of a plan lacks what was left out of it.
         if coverage.is_seen() && (coverage.missing.is_empty() || !plan.complete) {
-            self.desk.note("the digest is another, but every step was approved: by this pull request, or by those merged before it");
+            self.desk.note("the digest is another, but every step and every schedule was approved: by this pull request, or by those merged before it");
             return Ok(());
         }
         if coverage.is_seen() && self.rules.iter().all(|it| it.ci.applies_smaller) {
@@ -249,7 +249,8 @@ impl Gate<'_> {
             let applied = key.and_then(|key| ledger.applied.get(&key)).filter(|it| !it.begun);
             applied.is_some_and(|it| since(&it.commit))
         };
-        approval::unspent(plan, &spent)
+        let published = ledger.schedules.as_ref().is_some_and(|it| since(&it.commit));
+        approval::unspent(plan, &spent, published)
     }
 
     fn differs(&self, plan: &Plan) -> Failure {

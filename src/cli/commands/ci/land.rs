@@ -319,9 +319,9 @@ impl Land<'_> {
             gate.allows(plan, Some(state))
         };
         let begins = |plan: &Plan| {
-            gate.begun.set(!plan.steps.is_empty());
+            gate.begun.set(!plan.is_empty());
             // What was begun before is applying already.
-            if !plan.steps.is_empty() && self.resumed.is_none() {
+            if !plan.is_empty() && self.resumed.is_none() {
                 self.say(name, gate, Status::Applying, Some(&self.named(plan.clone())));
             }
         };

@@ -33,11 +33,17 @@ pub(super) fn told(receipt: &progress::Receipt, run: &str) -> Receipt {
         page: it.page.clone(),
         done: it.done,
     });
+    let unpublished = receipt.unpublished.iter().map(|why| FailedStep {
+        step: "schedules".to_owned(),
+        what: why.clone(),
+        ..FailedStep::default()
+    });
     Receipt {
         running: receipt.running,
         watched: watched.collect(),
         done: receipt.done,
-        failed: failed.collect(),
+        failed: failed.chain(unpublished).collect(),
+        published: receipt.published.as_ref().map_or(0, |it| it.0),
         skipped: receipt.skipped,
         left: receipt.left,
         serial: receipt.serial,
