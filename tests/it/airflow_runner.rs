@@ -43,7 +43,7 @@ struct Place {
 fn settings(state: &str, url: &str, more: &str) -> String {
     format!(
         "[env.prod]\nroot = \"compiled\"\nstate = \"{state}\"\nrunner = \"airflow\"\n\
-         retry_delay = 0\n[env.prod.lock]\nttl = 10\n[env.prod.airflow]\nurl = \"{url}\"\n{more}\n"
+         retry_delay = 0\n[env.prod.lock]\nttl = 10\n[env.prod.airflow]\ndags = \"{state}-dags\"\nurl = \"{url}\"\n{more}\n"
     )
 }
 
@@ -133,7 +133,8 @@ fn every_step_is_one_run_of_its_dag_whichever_api_there_is() {
             assert_eq!(it.conf["end_ds"].is_string(), ranged, "{}", it.conf);
             let day = it.conf["mode"].as_str().unwrap().starts_with("upload");
             assert_eq!(it.conf["ds"], if day { json!("2026-11-21") } else { Value::Null });
-            assert_eq!(it.conf["files"], Value::Null);
+            assert_eq!(it.conf["files"].as_str().map(str::len), Some(64), "{}", it.conf);
+            assert!(it.conf["step"].is_string(), "{}", it.conf);
             assert!(it.id.starts_with("chronon-plan__") && it.id.len() == 46, "{}", it.id);
         }
         assert!(place.runs().values().all(|it| *it == 1), "{:?}", place.runs());

@@ -547,7 +547,7 @@ impl Flood {
             same: many_configs(),
             related: many_configs(),
         };
-        let page = format!("https://a.b/{}", "x".repeat(1_900));
+        let page = format!("https://airflow.acme.example/{}", "x".repeat(1_900));
         let failed = |at| FailedStep {
             step: long(at),
             what: long(at),

@@ -108,7 +108,7 @@ const DAGS: [&str; 4] = [
 
 /// What a run may be told.
 const CONF: [&str; 9] =
-    ["conf", "mode", "start_ds", "end_ds", "ds", "files", "chunk_days", "parallel", "switches"];
+    ["conf", "mode", "start_ds", "end_ds", "ds", "files", "chunk_days", "parallel", "step"];
 
 impl Airflow {
     pub(crate) fn start(version: Version, door: Door) -> Self {
