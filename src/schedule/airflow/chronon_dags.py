@@ -113,9 +113,11 @@ def connection(name):
 
 def stats():
     """Airflow's own metrics, to StatsD or OpenTelemetry as it is set up."""
-    return _first("airflow.sdk.observability:stats", "airflow.stats:Stats") if THREE else _first(
-        "airflow.stats:Stats"
-    )
+    if THREE:
+        with contextlib.suppress(ImportError):
+            module = importlib.import_module("airflow.sdk.observability.stats")
+            return module if hasattr(module, "timing") else module.Stats
+    return _first("airflow.stats:Stats")
 
 
 # --- The manifest and the files of the commit ----------------------------------------------------
@@ -315,7 +317,8 @@ def run_conf(context):
 
 def slots_asked(conf, grid):
     """The slots that a run's conf asks for; none where it says nothing."""
-    words = [conf["ds"]] * 2 if "ds" in conf else [conf.get("start_ds"), conf.get("end_ds")]
+    both = [conf.get("start_ds"), conf.get("end_ds")]
+    words = both if conf.get("ds") is None else [conf["ds"]] * 2
     if words == [None, None]:
         return None
     found = [slots_named(word, grid) for word in words]
@@ -659,6 +662,13 @@ def capture(argv, env, seconds=60):
             end_group(child)
 
 
+def detached(argv, env):
+    """Starts a command that outlives this process; none where it cannot be started."""
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    with contextlib.suppress(OSError):
+        return subprocess.Popen(argv, env=env, start_new_session=True, **streams)
+
+
 def _lines(stream, lines):
     """Hands on every line until the stream ends; what is too long of a line is dropped."""
     cut = False
@@ -667,6 +677,9 @@ def _lines(stream, lines):
             lines.put(part.decode(errors="replace").rstrip("\r\n"))
         cut = not part.endswith(b"\n")
     lines.put(None)
+
+
+KILLED = "Airflow ended this try"
 
 
 class Process:
@@ -701,7 +714,7 @@ class Process:
             # A second call does no harm, and nothing of the child outlives the try.
             end_group(self.child)
             if self.killed:
-                raise AirflowException("Airflow ended this try")
+                raise AirflowException(KILLED)
 
     def _take(self, on_line, wait):
         """Takes one line; gives whether more may come, and whether it was enough."""
@@ -861,15 +874,7 @@ class Dataproc:
     def kill(self, job):
         """Kills a job, without waiting for it: whoever asks may be about to be killed itself."""
         argv = ["gcloud", "dataproc", "jobs", "kill", job, *self.where, "--quiet"]
-        with contextlib.suppress(OSError):
-            return subprocess.Popen(
-                argv,
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        return detached(argv, self.env)
 
     def file(self, uri):
         """A small file of a bucket: `(found, text)`; found is none where that cannot be told."""
@@ -891,6 +896,51 @@ def by_hand(job):
     )
 
 
+@contextlib.contextmanager
+def jars(around, patience=600):
+    """Keeps jobs of different jars apart while the CLI has to do with them: it keeps one set per
+    machine, and overwrites it. Gives what is to be told of every step."""
+    if not around.provider():
+        yield lambda seen: None
+        return
+    words = (("--artifact-prefix", "ARTIFACT_PREFIX"), ("--version", "VERSION"))
+    key = " ".join(around.option_or(*it) or "" for it in words).encode()
+    path = os.path.join(tempfile.gettempdir(), f"chronon-jars-{os.getuid()}.lock")
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + patience
+
+    def lock(how):
+        """Whoever waits for too long goes on: some job may hang, but not all."""
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(handle, how | fcntl.LOCK_NB)
+                return
+            time.sleep(TICK)
+
+    def told(seen):
+        if seen.jars and os.pread(handle, 4096, 0) != key:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, key, 0)
+            lock(fcntl.LOCK_SH)
+        # Its output comes when Java has ended.
+        if seen.submitted:
+            fcntl.flock(handle, fcntl.LOCK_UN)
+
+    try:
+        lock(fcntl.LOCK_SH)
+        if os.pread(handle, 4096, 0) != key:
+            fcntl.flock(handle, fcntl.LOCK_UN)
+            lock(fcntl.LOCK_EX)
+            # They are about to be overwritten: until that is done, they are nobody's.
+            if os.pread(handle, 4096, 0) != key:
+                os.ftruncate(handle, 0)
+            else:
+                lock(fcntl.LOCK_SH)
+        yield told
+    finally:
+        os.close(handle)
+
+
 class Attempt:
     """One try to do a job by the CLI, and to know that it is done.
 
@@ -907,7 +957,7 @@ class Attempt:
         self.deadline = time.monotonic() + seconds
         self.seconds, self.needs = seconds, () if own else needs(self.provider, mode)
         # The job that is known to do the work; whether what became of it is known.
-        self.job, self.over = None, False
+        self.job, self.over, self.killed = None, False, False
         self.seen, self.process = Seen(), None
 
     @property
@@ -920,13 +970,18 @@ class Attempt:
     def child(self, argv, on_line=None):
         """Runs the CLI; gives how it ended."""
         self.seen = Seen()
-        self.process = Process(argv, self.folder, self.around.env, self.around.scrubber, self.log)
+        with jars(self.around) as gate:
+            if self.killed:
+                raise AirflowException(KILLED)
+            env, scrubber = self.around.env, self.around.scrubber
+            self.process = Process(argv, self.folder, env, scrubber, self.log)
 
-        def told(line):
-            self.seen.line(line)
-            return on_line(self.seen) if on_line else False
+            def told(line):
+                self.seen.line(line)
+                gate(self.seen)
+                return on_line(self.seen) if on_line else False
 
-        return self.process.run(told, self.left())
+            return self.process.run(told, self.left())
 
     def run(self, argv):
         """Does the job; whatever is not proven raises."""
@@ -1053,6 +1108,7 @@ class Attempt:
 
     def kill(self):
         """Ends it all: first the CLI, which might still be about to submit."""
+        self.killed = True
         if self.process:
             self.process.kill()
         self.kill_job()
@@ -1406,7 +1462,7 @@ class Cluster:
     def create_argv(self, team, mode, minutes):
         size, tries = self.size, team["retries"] + 1
         # A forgotten cluster ends itself, but not before the last try.
-        age = tries * (minutes + MOST_DELAY) + 60
+        age = min(int(tries * (minutes + MOST_DELAY) + 60), MOST_AGE)
         options = {
             "--image-version": size["image"],
             "--num-workers": size["workers"],
@@ -1432,10 +1488,17 @@ class Cluster:
             return
         if state == "CREATING":
             return self.wait()
-        if state:
+        if state == "DELETING":
+            self.wait_for_end()
+        elif state:
             self.delete()
         self.log.info("runs: %s", shlex.join(argv))
-        code, out, err = capture(argv, self.around.env, 30 * 60)
+        try:
+            code, out, err = capture(argv, self.around.env, 30 * 60)
+        except BaseException:
+            # Whoever ends this try, the service goes on making the cluster.
+            self.delete_soon()
+            raise
         if code == 0:
             return
         self.log.error("%s", self.around.scrubber.text(f"{out}\n{err}".strip()))
@@ -1453,6 +1516,13 @@ class Cluster:
             self.delete()
             raise AirflowException(f"cluster {self.name} did not come up, and was deleted")
 
+    def wait_for_end(self, minutes=15):
+        deadline = time.monotonic() + minutes * 60
+        while self.state():
+            if time.monotonic() > deadline:
+                raise AirflowException(f"cluster {self.name} of an earlier try is still there")
+            time.sleep(PAUSES[-1])
+
     def state(self):
         """The state that the service tells; none where there is no such cluster."""
         argv = ["gcloud", "dataproc", "clusters", "describe", self.name]
@@ -1464,10 +1534,17 @@ class Cluster:
             return None
         raise AirflowException(f"gcloud does not tell the state of cluster {self.name}")
 
+    def delete_argv(self):
+        return ["gcloud", "dataproc", "clusters", "delete", self.name, *self.where, "--quiet"]
+
+    def delete_soon(self):
+        """Deletes the cluster, without waiting for it."""
+        self.log.info("deletes cluster %s, which nobody will need", self.name)
+        detached(self.delete_argv(), self.around.env)
+
     def delete(self):
         self.log.info("deletes cluster %s", self.name)
-        argv = ["gcloud", "dataproc", "clusters", "delete", self.name, *self.where, "--quiet"]
-        code, _, err = capture(argv, self.around.env, 30 * 60)
+        code, _, err = capture(self.delete_argv(), self.around.env, 30 * 60)
         if code != 0 and "NOT_FOUND" not in err:
             self.log.error("%s", self.around.scrubber.text(err.strip()))
             raise AirflowException(
@@ -1478,8 +1555,8 @@ class Cluster:
 
 # --- Tasks ---------------------------------------------------------------------------------------
 
-# The longest delay between two tries, in minutes.
-MOST_DELAY = 60
+# The longest delay between two tries, and the longest life of a cluster, in minutes.
+MOST_DELAY, MOST_AGE = 60, 13 * 24 * 60
 
 
 def will_retry(ti):
@@ -1490,7 +1567,8 @@ class Worker:
     """What all tasks have in common that run a command."""
 
     template_fields = ()
-    spec = team = config = job_mode = scrubber = attempt = job_id = date = None
+    spec = team = config = job_mode = scrubber = attempt = cluster_made = job_id = date = None
+    killed = False
     breaks = False  # whether its failures are counted by the breaker
     often = False  # whether it runs so often that one alert per day is enough
 
@@ -1501,8 +1579,12 @@ class Worker:
         self.job_mode = spec.get("mode") or spec.get("kind")
 
     def on_kill(self):
+        """Airflow calls this before it ends the process, which may be very soon."""
+        self.killed = True
         if self.attempt:
             self.attempt.kill()
+        if self.cluster_made:
+            self.cluster_made.delete_soon()
 
     def around(self, conf, argv, index=None, more=()):
         """What a job with this config finds around it."""
@@ -1519,7 +1601,7 @@ class Worker:
         around = self.around(conf, argv, index, more)
         with job_folder(index, conf) as folder:
             attempt = Attempt(around, self.job_mode, folder, minutes * 60, self.log, proof)
-            self.attempt = attempt
+            self.attempt, attempt.killed = attempt, self.killed
             try:
                 yield attempt
             except BaseException:
@@ -1619,7 +1701,7 @@ class KeepAlive(Task):
     def live(self, attempt):
         """The job of the stream that runs; none where certainly none does."""
         end = attempt.child(self.spec["check"], lambda seen: seen.submitted)
-        said, ok, jars = attempt.seen.submitted, end in (0, "enough"), attempt.seen.jars
+        said, ok, begun = attempt.seen.submitted, end in (0, "enough"), attempt.seen.jars
         attempt.seen = Seen()  # what the check said is not of the job that is deployed
         if attempt.provider != "gcp":
             if ok:
@@ -1629,7 +1711,7 @@ class KeepAlive(Task):
             raise self.doubt("GCP_REGION or GCP_PROJECT_ID is not set")
         if said and ok:
             return self.asked(attempt, said)
-        if end in ("late", 2) or not jars:
+        if end in ("late", 2) or not begun:
             raise self.doubt(f"the check did not come to an answer ({end})")
         # The submitter says no by an exit code that may mean anything: the manifest knows better.
         known, parent = attempt.manifest()
@@ -1657,7 +1739,7 @@ class PublishMetrics(Task):
     def work(self, context):
         slots = slots_due(context, self.spec["grid"])
         values = {"conf": self.spec["conf"], "table": self.spec["table"]}
-        values |= {"name": self.config.partition("/")[2], **days_of(slots, self.spec["grid"])}
+        values.update(name=self.config.partition("/")[2], **days_of(slots, self.spec["grid"]))
         tags = {"config": self.config, "team": self.team, "env": MANIFEST["env"]}
         send_metric(self.log, "gauge", "chronon.consistency.computed", 1, tags)
         if not MANIFEST["publish_metrics"]:
@@ -1803,8 +1885,6 @@ def external_wait():
     class ExternalWait(base):
         """Waits for the run of a producing task that covers what a job reads."""
 
-        template_fields = ()
-
         def __init__(self, *, spec, team=None, **kwargs):
 
             def target(_, context):
@@ -1855,9 +1935,10 @@ class ClusterTask(Worker, BaseOperator):
 class CreateCluster(ClusterTask):
     def execute(self, context):
         Breaker(self.config, self.job_mode).check(context)
-        cluster = self.cluster(context)
+        self.cluster_made = cluster = self.cluster(context)
         team = team_of(self.team)
         cluster.create(cluster.create_argv(team, self.job_mode, self.spec["minutes"]))
+        self.cluster_made = None  # the job needs it from here on
 
 
 class DeleteCluster(ClusterTask):
@@ -1875,6 +1956,7 @@ def own_cluster(task, context, conf, argv, minutes, index=None):
         return
     name = cluster_name(context, task.task_id)
     cluster = Cluster(task.around(conf, argv, index), name, size, task.log)
+    task.cluster_made = cluster
     cluster.create(cluster.create_argv(team_of(task.team), task.job_mode, minutes))
     try:
         yield {CLUSTER: name}
@@ -1882,6 +1964,8 @@ def own_cluster(task, context, conf, argv, minutes, index=None):
         with contextlib.suppress(Exception):  # the failure of the job says more
             cluster.delete()
         raise
+    finally:
+        task.cluster_made = None
     cluster.delete()
 
 
