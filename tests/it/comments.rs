@@ -38,6 +38,7 @@ use proptest::prelude::Strategy;
 use proptest::sample::select;
 use proptest::test_runner::Config;
 
+use crate::hostile::AIRFLOW;
 use crate::hostile::LONG_RUN;
 use crate::hostile::check_markdown;
 use crate::support::golden;
@@ -547,7 +548,7 @@ impl Flood {
             same: many_configs(),
             related: many_configs(),
         };
-        let page = format!("https://airflow.acme.example/{}", "x".repeat(1_900));
+        let page = format!("{AIRFLOW}{}", "x".repeat(1_900));
         let failed = |at| FailedStep {
             step: long(at),
             what: long(at),

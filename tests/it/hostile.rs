@@ -683,7 +683,7 @@ fn check_tag(tag: &Tag<'_>, source: &str) {
 }
 
 /// Where the Airflow of these tests stands.
-const AIRFLOW: &str = "https://airflow.acme.example/";
+pub(crate) const AIRFLOW: &str = "https://airflow.acme.example/";
 
 /// Where runs of these tests stand.
 pub(crate) const RUN: &str = "https://github.com/acme/features/actions/runs/";

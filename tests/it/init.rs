@@ -227,6 +227,29 @@ fn settings_that_are_there_are_kept_even_by_force() {
 }
 
 #[test]
+fn what_airflow_is_left_to_run_is_collected_by_the_job_that_may_apply() {
+    let repo = Repo::new();
+    repo.write("compiled/joins/a/b.c__1", "{}");
+    let settings = |more: &str| {
+        let url = "url = \"https://airflow.acme.example\"";
+        format!("[env.prod]\nrunner = \"airflow\"\n[env.prod.airflow]\n{url}\n{more}\n")
+    };
+    let jobs = |more: &str| {
+        repo.write(SETTINGS, settings(more));
+        repo.commit("settings");
+        init(&repo, &["--force"]).ok();
+        let workflow = read(&repo, PLAN);
+        assert!(!workflow.contains("pip install zipline-ai") && !workflow.contains("#["));
+        let scheduled = |name| job(&workflow, name).contains("github.event_name == 'schedule'");
+        let keys = workflow.matches("secrets.AIRFLOW_").count();
+        (scheduled("plan"), scheduled("apply"), workflow.contains("cron: '17 * * * *'"), keys)
+    };
+    assert_eq!(jobs(""), (true, false, false, 3));
+    assert_eq!(jobs("detach = \"ci\""), (false, true, true, 3));
+    assert_eq!(jobs("detach = \"ci\"\nauth = \"google\""), (false, true, true, 0));
+}
+
+#[test]
 fn jobs_of_ones_own_need_no_cli() {
     let repo = compiled();
     init(&repo, &[]).ok();

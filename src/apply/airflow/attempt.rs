@@ -12,6 +12,7 @@ use std::time::Instant;
 use serde_json::Map;
 use serde_json::Value;
 
+use super::log;
 use super::site::Dag;
 use super::site::No;
 use super::site::Run;
@@ -214,11 +215,8 @@ impl Attempt<'_> {
     fn tail(&self, task: &Task) -> Vec<String> {
         let lines = self.asked(|site| site.log(self.run, task)).unwrap_or_default();
         let mut scrubber = self.scrubber();
-        let mut lines: Vec<String> = lines
-            .iter()
-            .map(|line| scrubber.line(line))
-            .filter(|it| !it.trim().is_empty())
-            .collect();
+        let lines = lines.iter().map(|line| scrubber.line(line));
+        let mut lines = log::without_frames(lines.filter(|it| !it.trim().is_empty()));
         lines.split_off(lines.len().saturating_sub(TAIL))
     }
 

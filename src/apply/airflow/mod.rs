@@ -8,6 +8,7 @@
 mod attempt;
 mod conf;
 mod google;
+mod log;
 mod site;
 mod wire;
 

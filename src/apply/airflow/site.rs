@@ -4,6 +4,7 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+use super::log;
 use super::wire::Answer;
 use super::wire::Ask;
 use super::wire::Verb;
@@ -168,7 +169,7 @@ impl Site {
             return Ok(Vec::new());
         }
         Ok(match (self.api, answer.json()) {
-            (Api::V2, Some(json)) => events(&json["content"]),
+            (Api::V2, Some(json)) => log::lines_of(&json["content"]),
             _ => answer.text().lines().map(str::to_owned).collect(),
         })
     }
@@ -198,23 +199,6 @@ impl Site {
                 self.wire.address(&path, &[]).into()
             }
         }
-    }
-}
-
-/// The lines of a log that is a list of events.
-fn events(content: &Value) -> Vec<String> {
-    let text = |event: &Value| match event {
-        Value::String(text) => text.clone(),
-        event => event["event"].as_str().unwrap_or_default().to_owned(),
-    };
-    match content {
-        Value::String(text) => text.lines().map(str::to_owned).collect(),
-        Value::Array(events) => events
-            .iter()
-            .map(text)
-            .flat_map(|it| it.lines().map(str::to_owned).collect::<Vec<_>>())
-            .collect(),
-        _ => Vec::new(),
     }
 }
 

@@ -17,6 +17,8 @@ use super::super::failure::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use crate::plan::settings;
+use crate::plan::settings::Auth;
+use crate::plan::settings::EnvSettings;
 use crate::render::visible;
 use found::Found;
 
@@ -71,14 +73,21 @@ pub(in super::super) fn run(args: &InitArgs, output: &mut Output) -> Result<Exit
 
 fn files(args: &InitArgs, found: &Found) -> Vec<File> {
     let mut parts = Vec::new();
-    let own_commands =
-        found.settings.as_ref().is_some_and(|it| it.envs.values().all(|env| env.own_commands));
+    let envs = found.settings.iter().flat_map(|it| it.envs.values());
+    let runs_here = |it: &EnvSettings| !it.own_commands && !it.airflow.runs;
+    let collects = envs.clone().any(|it| it.airflow.runs && it.airflow.detaches_ci);
+    let keyless = [Some(Auth::Google), Some(Auth::None)];
+    let asks = envs.clone().any(|it| it.airflow.runs && !keyless.contains(&it.airflow.auth));
+    let elsewhere = found.settings.is_some() && !envs.clone().any(runs_here);
     let zipline = found.roots.is_empty() || found.roots.iter().any(|root| wishes::is_zipline(root));
     let on = [
         ("cache", !in_bucket(args, found)),
         ("google", args.workload_identity_provider.is_some()),
         ("compile", args.compile),
-        ("zipline", zipline && !own_commands),
+        ("zipline", zipline && !elsewhere),
+        ("airflow", asks),
+        ("collects", collects),
+        ("reports", !collects),
     ];
     parts.extend(on.iter().filter(|row| row.1).map(|row| row.0));
     let account = args.service_account.as_deref().unwrap_or_default();
