@@ -66,8 +66,6 @@ impl Place {
         index: &[u8],
     ) -> Result<(), Failure> {
         let files = [
-            // Airflow would look into every file for DAGs.
-            File { key: schedule::IGNORE_FILE.to_owned(), bytes: schedule::IGNORE, fixed: false },
             File { key: packed.key(), bytes: &packed.bytes, fixed: true },
             File { key, bytes: index, fixed: true },
             changing(schedule::LOADER_FILE, schedule::LOADER.as_bytes()),

@@ -9,11 +9,5 @@ pub const CHECK: &str = include_str!("airflow/check.py");
 /// The loader's name.
 pub const LOADER_FILE: &str = "chronon_dags.py";
 
-/// Where Airflow reads what it must not look into.
-pub const IGNORE_FILE: &str = "chronon_files/.airflowignore";
-
-/// Everything beside it, as the regexp that 2.x reads and the glob that 3.x reads.
-pub const IGNORE: &[u8] = b"[0-9a-f]*\n";
-
 /// The manifest's name.
 pub const MANIFEST_FILE: &str = "chronon_dags.json";

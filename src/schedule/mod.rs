@@ -18,8 +18,6 @@ mod teams;
 mod waits;
 
 pub use airflow::CHECK;
-pub use airflow::IGNORE;
-pub use airflow::IGNORE_FILE;
 pub use airflow::LOADER;
 pub use airflow::LOADER_FILE;
 pub use airflow::MANIFEST_FILE;

@@ -32,6 +32,7 @@ mod pending;
 mod policies;
 mod processes;
 mod publish;
+mod publishing;
 mod repositories;
 mod rules;
 mod runners;
