@@ -20,6 +20,7 @@ mod holding;
 mod hostile;
 mod init;
 mod kills;
+mod landings;
 mod laws;
 mod layering;
 mod ledger;
