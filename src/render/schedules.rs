@@ -52,7 +52,7 @@ fn told(dag: &DagChange, mark: &str) -> String {
     };
     let whole = matches!(dag.kind, Kind::Added | Kind::Removed);
     let tasks = if dag.kind == Kind::Removed { dag.tasks_before } else { dag.tasks_after };
-    if dag.tasks_before + dag.tasks_after > 0 {
+    if dag.tasks_before.max(dag.tasks_after) > 0 {
         let _ = write!(told, ", {}", words::count(tasks, "task"));
     }
     let parts = [("+", Kind::Added), ("~", Kind::Modified), ("-", Kind::Removed)];
