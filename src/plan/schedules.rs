@@ -161,14 +161,31 @@ pub(super) fn difference(approved: &Plan, now: &Plan) -> Vec<String> {
         }
     }
     for (id, dag) in after.iter().filter(|it| !before.contains_key(it.0)) {
-        let (verb, number) = match dag.kind {
-            Kind::Added => ("added", dag.tasks_after),
-            Kind::Removed => ("removed", dag.tasks_before),
-            _ => ("changed", dag.tasks.len()),
-        };
-        lines.push(format!("+ DAG {id}: {verb}, {number} tasks"));
+        lines.push(format!("+ DAG {id}: {}", told(dag)));
     }
     lines
+}
+
+/// How many parts of a DAG are named one by one.
+const NAMED: usize = 3;
+
+/// What happens to a DAG, in a few words.
+fn told(dag: &DagChange) -> String {
+    let tasks = |number: usize| match number {
+        1 => "1 task".to_owned(),
+        number => format!("{number} tasks"),
+    };
+    match dag.kind {
+        Kind::Added => format!("added, {}", tasks(dag.tasks_after)),
+        Kind::Removed => format!("removed, {}", tasks(dag.tasks_before)),
+        Kind::Modified | Kind::VersionBump | Kind::Renamed => {
+            let parts: Vec<&str> = dag.parts().map(|it| it.1).collect();
+            let more = parts.len().saturating_sub(NAMED);
+            let few = parts.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("changed: {few}{more}")
+        }
+    }
 }
 
 /// What differs between two changes of one DAG.

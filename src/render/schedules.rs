@@ -28,13 +28,16 @@ fn signs(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
-/// When a DAG runs.
-fn when(cron: Option<&String>) -> String {
-    cron.map_or_else(|| "when asked".to_owned(), |cron| visible(&shown_schedule(cron)))
+/// When a DAG runs: in a word, or as a cron between these marks.
+fn when(cron: Option<&String>, mark: &str) -> String {
+    let Some(cron) = cron else { return "when asked".to_owned() };
+    let shown = visible(&shown_schedule(cron));
+    if shown.contains(' ') { format!("{mark}{shown}{mark}") } else { shown }
 }
 
-/// What differs of a DAG, on one line.
-fn told(dag: &DagChange) -> String {
+/// What differs of a DAG, on one line; crons stand between marks.
+fn told(dag: &DagChange, mark: &str) -> String {
+    let when = |cron: Option<&String>| when(cron, mark);
     let count = |of: Kind| dag.tasks.iter().filter(|it| it.kind == of).count();
     let mut told = match dag.kind {
         Kind::Removed => format!("was {}", when(dag.schedule_before.as_ref())),
@@ -49,7 +52,7 @@ fn told(dag: &DagChange) -> String {
     };
     let whole = matches!(dag.kind, Kind::Added | Kind::Removed);
     let tasks = if dag.kind == Kind::Removed { dag.tasks_before } else { dag.tasks_after };
-    if dag.tasks_before + dag.tasks_after > 0 {
+    if dag.tasks_before.max(dag.tasks_after) > 0 {
         let _ = write!(told, ", {}", words::count(tasks, "task"));
     }
     let parts = [("+", Kind::Added), ("~", Kind::Modified), ("-", Kind::Removed)];
@@ -101,7 +104,7 @@ impl Page {
                 Kind::Modified | Kind::VersionBump | Kind::Renamed => Paint::Yellow,
             };
             let sign = self.paint(paint, signs(dag.kind).0);
-            self.line(2, &format!("{sign} {}  {}", visible(&dag.dag), told(dag)));
+            self.line(2, &format!("{sign} {}  {}", visible(&dag.dag), told(dag, "")));
             for change in dag.tasks.iter().filter(|_| tasks) {
                 let sign = signs(change.kind).0;
                 self.line(6, &format!("{sign} {}{}", visible(&change.task), task(change)));
@@ -148,7 +151,7 @@ pub(super) fn write_markdown(page: &mut String, schedules: &Schedules, depth: De
     let mut body = String::new();
     for dag in &schedules.dags {
         let sign = signs(dag.kind).1;
-        let _ = writeln!(body, "- {sign} {} {}", code(&visible(&dag.dag)), prose(&told(dag)));
+        let _ = writeln!(body, "- {sign} {} {}", code(&visible(&dag.dag)), prose(&told(dag, "`")));
     }
     for note in &schedules.notes {
         let _ = writeln!(body, "- ℹ️ {}", prose(note));

@@ -5,8 +5,15 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use chronon_plan::plan::approval;
+use chronon_plan::plan::contract::Kind;
 use chronon_plan::plan::contract::Plan;
 use chronon_plan::plan::contract::Scope;
+use chronon_plan::plan::difference;
+use chronon_plan::plan::is_rest;
+use chronon_plan::plan::schedules::DagChange;
+use chronon_plan::plan::schedules::Schedules;
+use chronon_plan::plan::schedules::SettingChange;
+use chronon_plan::plan::schedules::TaskChange;
 use chronon_plan::publish::record;
 use chronon_plan::publish::record::Maker;
 
@@ -135,4 +142,102 @@ fn a_plan_comes_back_from_a_check_as_it_went_in() {
     assert!(!whole && text.len() < 200);
     assert_eq!(record::maker(&text), Some(Maker::Queue));
     assert_eq!(record::plan(&text, &large.digest), None);
+}
+
+/// The plan of a fixture that changes two tasks and a setting of one DAG, and adds another.
+fn scheduled() -> Plan {
+    let mut plan = plans().into_iter().find(|it| it.steps.len() > 3).unwrap();
+    let task = |name: &str| TaskChange {
+        task: name.to_owned(),
+        kind: Kind::Modified,
+        config: None,
+        what: Vec::new(),
+        fingerprint: Some(format!("print of {name}")),
+    };
+    let setting = |name: &str| SettingChange {
+        setting: name.to_owned(),
+        fingerprint: Some(format!("print of {name}")),
+    };
+    let dag = |name: &str, kind, tasks: &[&str], settings: &[&str]| DagChange {
+        dag: name.to_owned(),
+        kind,
+        scope: Scope::Change,
+        schedule_before: None,
+        schedule_after: None,
+        tasks_before: 2,
+        tasks_after: 2,
+        settings: settings.iter().map(|it| setting(it)).collect(),
+        tasks: tasks.iter().map(|it| task(it)).collect(),
+        fingerprint: Some(format!("print of {name}")),
+    };
+    let dags = vec![
+        dag("one", Kind::Modified, &["a", "b"], &["schedule"]),
+        dag("two", Kind::Added, &["a"], &["itself"]),
+    ];
+    plan.schedules =
+        Some(Schedules { location: "gs://dags".to_owned(), dags, unchanged: 3, notes: Vec::new() });
+    plan
+}
+
+#[test]
+fn schedules_are_covered_part_by_part_and_by_what_they_will_be() {
+    let plan = scheduled();
+    let seen = |approved: &[&Plan], now: &Plan| approval::coverage(&[], approved, now).is_seen();
+    assert!(seen(&[&plan], &plan) && is_rest(&plan, &plan));
+    assert_eq!(difference(&plan, &plan), [""; 0]);
+    let mut parts = Vec::new();
+    for (at, dag) in plan.schedules.as_ref().unwrap().dags.iter().enumerate() {
+        parts.extend((0..dag.tasks.len()).map(|task| (at, Some(task))));
+        parts.extend((0..dag.settings.len()).map(|_| (at, None)));
+    }
+    for (at, task) in parts {
+        let (mut less, mut other) = (plan.clone(), plan.clone());
+        let [fewer, another] =
+            [&mut less, &mut other].map(|it| &mut it.schedules.as_mut().unwrap().dags[at]);
+        match task {
+            Some(task) => {
+                fewer.tasks.remove(task);
+                another.tasks[task].fingerprint = Some("another".to_owned());
+            }
+            None => {
+                fewer.settings.clear();
+                another.settings[0].fingerprint = Some("another".to_owned());
+            }
+        }
+        // Less may be done than was approved, and never more or anything else.
+        for (approved, now, good) in
+            [(&plan, &less, true), (&less, &plan, false), (&plan, &other, false)]
+        {
+            let coverage = approval::coverage(&[approved], &[approved], now);
+            assert_eq!((coverage.is_seen(), coverage.missing.len()), (good, 0));
+            assert_eq!(is_rest(approved, now), good);
+            assert!(!difference(approved, now).is_empty());
+        }
+        // Two approvals that each lack something cover it together.
+        let mut rest = plan.clone();
+        rest.schedules
+            .as_mut()
+            .unwrap()
+            .dags
+            .retain(|it| it.dag == plan.schedules.as_ref().unwrap().dags[at].dag);
+        assert!(seen(&[&less, &rest], &plan));
+    }
+}
+
+#[test]
+fn an_approval_of_schedules_is_for_their_place_and_used_up_once_they_are_published() {
+    let plan = scheduled();
+    let mut alone = plan.clone();
+    alone.steps.clear();
+    assert!(is_rest(&plan, &alone), "what is left are the schedules");
+    assert!(approval::share(&plan, &alone));
+    let mut elsewhere = alone.clone();
+    elsewhere.schedules.as_mut().unwrap().location = "gs://other".to_owned();
+    assert!(!is_rest(&plan, &elsewhere) && !approval::share(&plan, &elsewhere));
+    assert!(difference(&plan, &elsewhere).iter().any(|it| it.contains("gs://dags -> gs://other")));
+    let spent = approval::unspent(&plan, &|_| false, true);
+    assert_eq!(spent.steps, plan.steps);
+    assert!(!approval::coverage(&[], &[&spent], &alone).is_seen());
+    // Policies ask about configs and jobs.
+    assert!(approval::shares(&[&plan], &plan).iter().all(|it| it.schedules.is_none()));
 }

@@ -20,6 +20,9 @@ use chronon_plan::plan::contract::Trigger;
 use chronon_plan::plan::contract::Warning;
 use chronon_plan::plan::modes::MODES;
 use chronon_plan::plan::policy::Demand;
+use chronon_plan::plan::schedules::DagChange;
+use chronon_plan::plan::schedules::Schedules;
+use chronon_plan::plan::schedules::TaskChange;
 use chronon_plan::plan::warning::CODES;
 use chronon_plan::render;
 use chronon_plan::render::comment;
@@ -598,11 +601,58 @@ fn severe_plan() -> Plan {
     let other = Warning { text: long(1), ..warning("hub-only", &config, "") };
     plan.warnings.extend(std::iter::repeat_n(other, 40));
     plan.complete = false;
+    plan.schedules = Some(schedules(20));
     plan.summary.backfill_days = i64::MAX;
     let number = 1_000_000_000;
     plan.summary.warnings = CODES.iter().map(|row| (row.1.to_owned(), number)).collect();
     plan.summary.by_mode = MODES.iter().map(|mode| (mode.name.to_owned(), number)).collect();
     plan
+}
+
+/// Schedules of as many DAGs, nine tasks each.
+fn schedules(number: usize) -> Schedules {
+    let task = |at: usize| TaskChange {
+        task: long(at),
+        kind: Kind::Modified,
+        config: None,
+        what: vec![long(1)],
+        fingerprint: None,
+    };
+    let dag = |at: usize| DagChange {
+        dag: long(at),
+        kind: Kind::Modified,
+        scope: Scope::Change,
+        schedule_before: None,
+        schedule_after: Some(long(at)),
+        tasks_before: usize::MAX,
+        tasks_after: 1_000_000_000,
+        settings: Vec::new(),
+        tasks: (0..9).map(task).collect(),
+        fingerprint: None,
+    };
+    Schedules {
+        location: long(1),
+        dags: (0..number).map(dag).collect(),
+        unchanged: 1_000_000_000,
+        notes: many(),
+    }
+}
+
+#[test]
+fn schedules_too_large_for_a_comment_are_told_line_by_line_then_counted() {
+    for number in [1, 5, 20] {
+        let mut plan = fixture("tags-only");
+        plan.schedules = Some(schedules(number));
+        for budget in [comment::LEAST_BUDGET, 20_000, comment::BUDGET] {
+            let text = holds(&plan, &planned(&plan), budget).text;
+            let told = if number == 1 { "1 DAG to publish" } else { "DAGs to publish" };
+            assert!(text.contains(told), "{text}");
+        }
+        let text = comment::render(&planned(&plan), comment::BUDGET).text;
+        let lines = text.lines().filter(|it| it.starts_with("- ✏️ ") && it.contains("tasks"));
+        let lines = lines.count();
+        assert!(number > 5 || lines >= number, "{number} DAGs, {lines} lines");
+    }
 }
 
 #[test]

@@ -31,6 +31,10 @@ use chronon_plan::plan::contract::Summary;
 use chronon_plan::plan::contract::Trigger;
 use chronon_plan::plan::contract::Warning;
 use chronon_plan::plan::policy::Demand;
+use chronon_plan::plan::schedules::DagChange;
+use chronon_plan::plan::schedules::Schedules;
+use chronon_plan::plan::schedules::SettingChange;
+use chronon_plan::plan::schedules::TaskChange;
 use chronon_plan::render;
 use chronon_plan::render::Style;
 use chronon_plan::render::comment;
@@ -282,9 +286,41 @@ impl Deck {
             warnings: self.warnings(),
             other_files: self.other_files(),
             skipped_files: self.skipped_files(),
-            schedules: None,
+            schedules: Some(self.schedules()),
             changes,
             steps,
+        }
+    }
+
+    fn schedules(&mut self) -> Schedules {
+        let task = |deck: &mut Self, kind| TaskChange {
+            task: deck.word(),
+            kind,
+            config: Some(deck.address(ConfigType::Join)),
+            what: deck.words(),
+            fingerprint: Some(deck.word()),
+        };
+        let dag = |deck: &mut Self, kind| DagChange {
+            dag: deck.word(),
+            kind,
+            scope: Scope::Pending,
+            schedule_before: Some(deck.word()),
+            schedule_after: Some(deck.word()),
+            tasks_before: 3,
+            tasks_after: 4,
+            settings: vec![SettingChange { setting: deck.word(), fingerprint: Some(deck.word()) }],
+            tasks: vec![
+                task(deck, Kind::Added),
+                task(deck, Kind::Modified),
+                task(deck, Kind::Removed),
+            ],
+            fingerprint: Some(deck.word()),
+        };
+        Schedules {
+            location: self.word(),
+            dags: vec![dag(self, Kind::Added), dag(self, Kind::Modified), dag(self, Kind::Removed)],
+            unchanged: 7,
+            notes: vec![self.sentence(), self.word()],
         }
     }
 
@@ -836,6 +872,8 @@ proptest::proptest! {
 
     #[test]
     fn a_marker_holds_whatever_it_is_given(env in hostile(), more in hostile()) {
+        // No commit, whatever it is made of.
+        let more = format!("{more}!");
         let earlier = Earlier { head: more.clone(), run: more.clone(), ..Earlier::default() };
         let marker = Marker { env, head: more, earlier: vec![earlier], ..Marker::default() };
         let line = marker.line();

@@ -390,10 +390,11 @@ fn every_table_that_nobody_writes_is_waited_for() {
                         _ => None,
                     })
                     .collect();
-                for read in &config.facts.reads {
+                let index = catalog.index_of(&config.address).unwrap();
+                for (at, read) in config.facts.reads.iter().enumerate() {
                     let outside = read.inside.is_none()
                         && ![Role::Sql, Role::Training, Role::KeyFilter].contains(&read.role)
-                        && lineage.producer(&read.table).is_none()
+                        && !lineage.upstream(index).iter().any(|it| it.read == Some(at))
                         && !read.table.contains("{{")
                         && !read.table.is_empty()
                         && !own(config, &read.table);

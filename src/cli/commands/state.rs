@@ -41,6 +41,24 @@ pub(super) struct Listing {
     journaled: usize,
     /// The resources.
     resources: Vec<Row>,
+    /// The schedules that are published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedules: Option<Schedules>,
+}
+
+/// The schedules that are published.
+#[derive(Serialize, JsonSchema)]
+struct Schedules {
+    /// The digest of the manifest.
+    digest: String,
+    /// Where they are.
+    location: String,
+    /// The commit whose files the tasks run.
+    commit: String,
+    /// When they were published.
+    at: String,
+    /// A fingerprint of each DAG.
+    dags: BTreeMap<String, String>,
 }
 
 /// One line of `state history --format json`.
@@ -97,6 +115,13 @@ fn listing(state: &State, known: &Known, ledger: &Ledger, rows: Vec<Row>) -> Lis
         commit: ledger.commit.as_ref().map(ToString::to_string),
         journaled: known.journaled,
         resources: rows,
+        schedules: ledger.schedules.as_ref().map(|it| Schedules {
+            digest: it.digest.clone(),
+            location: it.location.clone(),
+            commit: it.commit.to_string(),
+            at: it.at.clone(),
+            dags: it.dags.clone(),
+        }),
     }
 }
 
@@ -122,6 +147,7 @@ fn list(of: &[String], common: &StateCommon, output: &mut Output) -> Result<Exit
         StateFormat::Text => {
             let mut text: String = rows.iter().map(line).collect();
             text.push_str(&format!("{} resources{}\n", rows.len(), standing(&known, &ledger)));
+            text.push_str(&published(&ledger));
             text
         }
     };
@@ -147,6 +173,14 @@ fn standing(known: &Known, ledger: &Ledger) -> String {
         count => format!(", {count} of them from the journal of a run that is not finished"),
     };
     format!("; serial {}{}{journaled}", ledger.serial, commit.unwrap_or_default())
+}
+
+/// The schedules that are published, on one line.
+fn published(ledger: &Ledger) -> String {
+    let Some(it) = &ledger.schedules else { return String::new() };
+    let (dags, commit) = (it.dags.len(), it.commit.short());
+    let text = format!("{dags} DAGs published in {}, commit {commit}, {}", it.location, it.at);
+    format!("{}\n", visible(&text))
 }
 
 fn show(config: &str, common: &StateCommon, output: &mut Output) -> Result<Exit, Failure> {
