@@ -66,8 +66,9 @@ impl Teams {
     pub(super) fn stranger(&self, team: &str) -> Option<String> {
         let named = self.known.is_empty() || self.known.contains(team);
         let near = nearest(team, self.known.iter().map(String::as_str));
+        let end = if near.is_empty() { "." } else { "" };
         (!named).then(|| {
-            format!("team `{team}` is not among the teams of this repository, so what holds for all holds for it{near} Add [team.{team}] to the settings")
+            format!("team `{team}` is not among the teams of this repository, so what holds for all holds for it{near}{end} Add [team.{team}] to the settings")
         })
     }
 

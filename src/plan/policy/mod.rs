@@ -38,7 +38,7 @@ pub const WHENS: [(When, &str, &str); 6] = [
     (When::HistoryRewritten, "history-rewritten", "a backfill computes days anew that are there: it overwrites, the join archives and recomputes, or somebody archives the table first"),
     (When::BackfillDays, "backfill-days", "all backfills together compute more than `days` days, or one has no start"),
     (When::Team, "team", "a config of one of `teams` changes or needs a job"),
-    (When::Jobs, "jobs", "the plan has steps"),
+    (When::Jobs, "jobs", "the plan has steps; schedules alone are none"),
 ];
 
 /// The spelling of every condition.

@@ -144,7 +144,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("ci.envs", Takes::List(Item::Name), "all", "the envs that CI looks after"),
     setting("ci.direct_push", Takes::OneOf(&["refuse", "apply", "plan"]), "refuse", "what becomes of a push to the default branch that belongs to no pull request"),
     setting("ci.smaller", Takes::OneOf(&["refuse", "apply"]), "refuse", "what becomes of a plan that asks for strictly less than the approved one"),
-    setting("ci.label.jobs", Takes::One(Item::Label), "none", "the label of pull requests whose plan has steps; it is put on and taken off"),
+    setting("ci.label.jobs", Takes::One(Item::Label), "none", "the label of pull requests whose plan has steps or schedules to publish; it is put on and taken off"),
     setting("ci.label.breaking", Takes::One(Item::Label), "none", "the same, for those that break online clients"),
     setting("ci.label.history", Takes::One(Item::Label), "none", "the same, for those that rewrite history"),
     setting("policy.*.when", Takes::OneOf(&WHEN_NAMES), "a mistake", "what a plan does that falls under the policy: see the table of policies"),
