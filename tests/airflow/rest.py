@@ -90,7 +90,8 @@ def until(what, holds, patience=PATIENCE):
 class Server:
     """A real Airflow in a folder of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, path="", more=None):
+        """`path` are folders of programs, `more` is added to its environment."""
         self.folder = folder
         self.dags = folder / "dags"
         self.knobs = folder / "knobs"
@@ -99,7 +100,8 @@ class Server:
         self.url = f"http://127.0.0.1:{free_port()}"
         port = self.url.rsplit(":", 1)[1]
         self.env = {
-            "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
+            **(more or {}),
+            "PATH": f"{path}{sys.prefix}/bin:/usr/bin:/bin",
             "HOME": str(folder),
             "AIRFLOW_HOME": str(folder),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
@@ -196,7 +198,8 @@ class Server:
 class Stage:
     """A repository with one change to apply, and a place for its state."""
 
-    def __init__(self, server, change):
+    def __init__(self, server, change, more="", dags=None):
+        """`more` are settings that stand below `[env.prod.airflow]`."""
         self.server = server
         self.folder = Path(tempfile.mkdtemp(dir=server.folder))
         self.repo = self.folder / "repo"
@@ -205,7 +208,9 @@ class Stage:
         self.git("init", "-q", "-b", "main")
         self.commit("base")
         changed = fixtures / "changes" / change
-        shutil.copytree(changed / "compiled", self.repo / "compiled", dirs_exist_ok=True)
+        # Of the time of now: to git, a file of the same time and size is the same.
+        place, copy = self.repo / "compiled", shutil.copyfile
+        shutil.copytree(changed / "compiled", place, copy_function=copy, dirs_exist_ok=True)
         removed = changed / "removed.json"
         for path in json.loads(removed.read_text()) if removed.exists() else []:
             (self.repo / path).unlink()
@@ -214,7 +219,8 @@ class Stage:
         self.settings.write_text(
             f'[env.prod]\nroot = "compiled"\nstate = "{self.folder}/state"\nrunner = "airflow"\n'
             f'retry_delay = 0\n[env.prod.mode.backfill]\nretries = 0\n'
-            f'[env.prod.airflow]\nurl = "{server.url}"\n'
+            f'[env.prod.airflow]\ndags = "{dags or self.folder}/published"\nurl = "{server.url}"\n'
+            + more
         )
         self.run("state", "adopt", "--commit", "HEAD~1")
 
