@@ -430,7 +430,7 @@ class StandIns:
             json.dump(knobs, out)
 
     def forget(self):
-        for name in ("java.jsonl", "gcloud.jsonl", "clusters.json"):
+        for name in ("java.jsonl", "gcloud.jsonl", "clusters.json", "pid"):
             if os.path.exists(os.path.join(self.folder, name)):
                 os.remove(os.path.join(self.folder, name))
         self.turn()
