@@ -214,7 +214,8 @@ class Stage:
         self.settings.write_text(
             f'[env.prod]\nroot = "compiled"\nstate = "{self.folder}/state"\nrunner = "airflow"\n'
             f'retry_delay = 0\n[env.prod.mode.backfill]\nretries = 0\n'
-            f'[env.prod.airflow]\nurl = "{server.url}"\n'
+            # The stand-ins are in the DAGs folder, so what an apply publishes goes elsewhere.
+            f'[env.prod.airflow]\nurl = "{server.url}"\ndags = "{self.folder}/published"\n'
         )
         self.run("state", "adopt", "--commit", "HEAD~1")
 
