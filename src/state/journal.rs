@@ -164,7 +164,7 @@ pub struct Carried {
     pub as_of: Option<Day>,
     /// What was asked for then, so that it can be gone on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked: Option<Begun>,
+    pub asked: Option<Box<Begun>>,
     /// Work that is done, of resources that are not applied yet.
     pub done: BTreeMap<String, Finished>,
     /// Work that may be going on.

@@ -101,7 +101,9 @@ pub(super) fn can_detach(asked: &Asked<'_>, prepared: &Prepared) -> Result<(), F
 
 /// What was begun may have ended since, but nothing else may have been begun.
 pub(super) fn still_resumes(asked: &Asked<'_>, carried: &Carried) -> Result<(), Failure> {
-    let same = asked.resumes.is_none() || !carried.has_work() || carried.asked == asked.resumes;
+    let same = asked.resumes.is_none()
+        || !carried.has_work()
+        || carried.asked.as_deref() == asked.resumes.as_ref();
     if same {
         return Ok(());
     }

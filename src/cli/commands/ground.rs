@@ -194,7 +194,7 @@ impl Ground<'_> {
             carried: Carried {
                 commit: None,
                 as_of: None,
-                asked: Some(self.begun(plan)),
+                asked: Some(Box::new(self.begun(plan))),
                 ..carried.clone()
             },
         };

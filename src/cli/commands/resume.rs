@@ -49,5 +49,6 @@ pub(super) fn of(state: &State) -> Result<Option<Resumed>, Failure> {
     let runs = carried.open.values().any(|it| ids.contains(it.step.as_str()));
     let done = carried.done.values().any(|it| ids.contains(it.step.as_str()));
     let day = carried.as_of.unwrap_or(plan.as_of);
+    let begun = *begun;
     Ok((runs || done).then_some(Resumed { commit, day, begun, plan, runs }))
 }

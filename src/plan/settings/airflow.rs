@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn what_is_set_for_airflow_is_read_and_has_defaults() {
         let text = "[env.prod]\nrunner = 'airflow'\n[env.prod.airflow]\nurl = 'https://a.b'\n\
-                    api = 'v2'\nauth = 'google'\nprefix = 'x'\nwait = 0\ndetach = 'ci'\n";
+                    dags = 'gs://b/dags'\napi = 'v2'\nauth = 'google'\nprefix = 'x'\nwait = 0\ndetach = 'ci'\n";
         let airflow = &read(text).unwrap().envs["prod"].airflow;
         let of = (airflow.runs, airflow.api, airflow.auth, airflow.detaches_ci);
         assert_eq!(of, (true, Some(Api::V2), Some(Auth::Google), true));
