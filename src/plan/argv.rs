@@ -8,6 +8,7 @@ use super::contract::Range;
 use super::contract::Rewrite;
 use super::modes::Dates;
 use super::modes::Mode;
+use super::range::is_whole;
 use super::settings::ARGUMENTS;
 use super::settings::EnvSettings;
 use crate::model::catalog::Config;
@@ -178,6 +179,8 @@ pub fn scheduled(
 ) -> Option<Vec<String>> {
     let (first, last) = (SOME_DAYS.0.parse().ok()?, SOME_DAYS.1.parse().ok()?);
     let start = Some(first).filter(|_| span == Span::Bounded);
+    let query = config.address.kind == crate::model::name::ConfigType::StagingQuery;
+    let whole = dialect == Dialect::Oss && query && is_whole(&config.facts);
     let range = Range { start, end: last, days: None };
     let call = Call {
         dialect,
@@ -185,7 +188,7 @@ pub fn scheduled(
         mode,
         config,
         newest: last,
-        range: Some(&range).filter(|_| mode.dates == Dates::Range),
+        range: Some(&range).filter(|_| mode.dates == Dates::Range && !whole),
         rewrite: None,
         // What is deployed again is what ran before.
         savepoint: Savepoint::Latest,

@@ -4,6 +4,7 @@ use super::contract::Range;
 use super::needed::View;
 use super::settings::EnvSettings;
 use crate::model::day::Day;
+use crate::model::facts::Facts;
 use crate::model::facts::Role;
 use crate::model::lineage::EdgeKind;
 use crate::model::name::ConfigType;
@@ -21,7 +22,7 @@ pub(super) fn range(
     let facts = &config.facts;
     let oss = view.catalog.dialect == Dialect::Oss;
     let query = config.address.kind == ConfigType::StagingQuery;
-    if oss && query && (facts.view || facts.start_text.is_none()) {
+    if oss && query && is_whole(facts) {
         return None;
     }
     let end = match (config.address.kind, facts.end) {
@@ -35,6 +36,11 @@ pub(super) fn range(
         false => start(view, index).or(settings.backfill_start),
     };
     Some(Range { start, end, days: start.map(|start| start.days_through(end)) })
+}
+
+/// Whether a query of dialect OSS replaces a view or an unpartitioned table as a whole.
+pub(super) fn is_whole(facts: &Facts) -> bool {
+    facts.view || facts.start_text.is_none()
 }
 
 /// Where the table of a config starts, as far as configs say it.

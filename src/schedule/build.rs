@@ -17,6 +17,7 @@ use super::spec::Metadata;
 use super::spec::Proof;
 use super::spec::Task;
 use super::spec::Work;
+use super::teams;
 use super::teams::Teams;
 use super::waits;
 use super::waits::Wait;
@@ -84,6 +85,9 @@ pub fn build(inputs: &Inputs<'_>) -> Built {
     builder.bounded();
     builder.finish()
 }
+
+/// The mode that computes offline what was logged online, in the dialect that has one.
+const COMPARES: &str = "build-comparison-table";
 
 struct Builder<'a> {
     inputs: &'a Inputs<'a>,
@@ -171,9 +175,14 @@ impl<'a> Builder<'a> {
             "streaming" => Some(Vec::new()),
             "upload-to-kv" => of("upload"),
             "log-flattener" => Some(waits.logs(placed)),
-            "build-comparison-table" => of("log-flattener"),
-            "consistency-metrics-compute" => {
-                of("build-comparison-table").or_else(|| of("log-flattener"))
+            "consistency-metrics-compute" if places.find(placed.index, COMPARES).is_some() => {
+                of(COMPARES)
+            }
+            // What is logged is computed again, from the sources of the join.
+            COMPARES | "consistency-metrics-compute" => {
+                let (found, timed) = waits.of(placed);
+                let logged = of("log-flattener").into_iter().flatten();
+                return (found.into_iter().chain(logged).collect(), timed);
             }
             _ => return waits.of(placed),
         };
@@ -383,6 +392,11 @@ impl<'a> Builder<'a> {
                 },
             ))
         });
+        let pools = teams.pools(names.keys());
+        let named = names.keys().map(|name| (name.clone(), teams.resolved(name)));
+        // What is of no team is run with what holds for all.
+        let all = (teams::ALL.to_owned(), teams.resolved("chronon"));
+        let resolved = std::iter::once(all).chain(named).collect();
         let manifest = spec::Manifest {
             format: spec::FORMAT,
             digest: String::new(),
@@ -391,14 +405,13 @@ impl<'a> Builder<'a> {
             commit: catalog.commit.to_string(),
             files: String::new(),
             state: state.map(str::to_owned),
-            teams: names.keys().map(|name| (name.clone(), teams.resolved(name))).collect(),
+            teams: resolved,
             sensor: self.sensor(),
             cluster: clusters.collect(),
             publish_metrics: settings.dags.publish_metrics.clone(),
             breaker_days: settings.dags.breaker_days.unwrap_or(BREAKER_DAYS),
             dags: self.dags,
         };
-        let pools = teams.pools(names.keys());
         Built { manifest, notes: self.notes.into_iter().collect(), jobs, pools }
     }
 

@@ -90,7 +90,8 @@ fn settings(manifest: &Manifest, dag: &Dag) -> BTreeMap<&'static str, Value> {
             Work::External { .. } | Work::KeepAlive { .. } => {}
         }
     }
-    let team = dag.team.as_ref().and_then(|team| manifest.teams.get(team));
+    let team = dag.team.as_deref().unwrap_or(super::teams::ALL);
+    let team = manifest.teams.get(team);
     let clusters: BTreeMap<_, _> =
         manifest.cluster.iter().filter(|it| modes.contains(it.0.as_str())).collect();
     let rows = [

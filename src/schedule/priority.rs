@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::build::Inputs;
-use crate::model::lineage::Lineage;
 
 /// What makes a config whose answers somebody waits for come first.
 const ONLINE: u32 = 1000;
@@ -13,14 +12,8 @@ pub(super) struct Priorities(Vec<u32>);
 
 impl Priorities {
     pub(super) fn of(inputs: &Inputs<'_>) -> Self {
-        let all = inputs.catalog.configs.iter().enumerate();
-        Self(
-            all.map(|(index, config)| {
-                let online = if config.facts.online { ONLINE } else { 0 };
-                online + consumers(inputs.lineage, index).min(ONLINE - 1)
-            })
-            .collect(),
-        )
+        let all = 0..inputs.catalog.configs.len();
+        Self(all.map(|index| priority(inputs, index)).collect())
     }
 
     pub(super) fn of_config(&self, index: usize) -> u32 {
@@ -28,13 +21,16 @@ impl Priorities {
     }
 }
 
-/// How many configs wait for what a config writes, at any distance.
-fn consumers(lineage: &Lineage, index: usize) -> u32 {
+/// Of all that waits for what a config writes, at any distance: how much there is, and whether
+/// clients are answered from any of it.
+fn priority(inputs: &Inputs<'_>, index: usize) -> u32 {
     let mut open = vec![index];
     let mut seen = BTreeSet::from([index]);
     while let Some(at) = open.pop() {
-        let next = lineage.readers(at).map(|it| it.0).filter(|it| seen.insert(*it));
+        let next = inputs.lineage.readers(at).map(|it| it.0).filter(|it| seen.insert(*it));
         open.extend(next.collect::<Vec<_>>());
     }
-    u32::try_from(seen.len() - 1).unwrap_or(u32::MAX)
+    let online = seen.iter().any(|at| inputs.catalog.configs[*at].facts.online);
+    let waiting = u32::try_from(seen.len() - 1).unwrap_or(u32::MAX).min(ONLINE - 1);
+    if online { ONLINE + waiting } else { waiting }
 }

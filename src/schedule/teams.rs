@@ -13,7 +13,7 @@ use crate::plan::settings::Team;
 use crate::plan::settings::nearest;
 
 /// The name under which what holds for all teams stands.
-const ALL: &str = "default";
+pub(super) const ALL: &str = "default";
 
 /// Where an OSS repository keeps its teams, from the compiled root's parent.
 pub const TEAMS_FILE: &str = "teams.json";

@@ -669,7 +669,6 @@ class Bounded(Case):
         other = {"modes": ["upload", "metadata-upload"], "types": ["group_bys"], "parallel": 1}
         other = dag({}, kind="bounded", schedule=None, team=None, **other)
         self.published({"chronon_gb_backfill": spec, "chronon_job": other}, **more)
-        self.loader.TURN = 1
 
     CONF = {"conf": GB, "start_ds": "2026-01-01", "end_ds": "2026-03-01", "chunk_days": 30}
 
@@ -692,16 +691,25 @@ class Bounded(Case):
         (first,) = self.rows("chronon_gb_backfill", "2026-01-30")
         self.assertEqual((first["config"], first["mode"]), (GB.split("/", 1)[1], "backfill"))
 
-    def test_in_order_a_failing_chunk_stops_those_after_it(self):
+    def test_in_order_a_failing_chunk_stops_those_after_it_and_is_gone_on_with(self):
         self.bounded(parallel=1)
         PROGRAMS.turn(of={"--start-partition=2026-01-21": {"state": "ERROR"}})
-        ran = self.run_dag("chronon_gb_backfill", conf={**self.CONF, "chunk_days": 20})
-        self.assertEqual(ran.state, "failed")
-        self.assertEqual(
-            ran.tasks,
-            {"chunks": "success", "job[0]": "success", "job[1]": "failed", "job[2]": "skipped"},
-        )
-        self.assertEqual([it[1] for it in self.chunks()], ["2026-01-01", "2026-01-21"])
+        conf = {**self.CONF, "chunk_days": 20}
+        first = self.run_dag("chronon_gb_backfill", conf=conf)
+        self.assertEqual((first.state, first.tasks), ("failed", {"chunks": "success", "job[0]": "failed"}))
+        starts = [it[1] for it in self.chunks()]
+        self.assertEqual(starts, ["2026-01-01", "2026-01-21"])
+        PROGRAMS.forget()
+        # The same run once more, as a task is tried again.
+        with mock.patch.object(self.loader.Done, "read", lambda it: 1):
+            self.assertEqual(self.run_dag("chronon_gb_backfill", conf=conf).state, "success")
+        self.assertEqual([it[1] for it in self.chunks()], ["2026-01-21", "2026-02-10"])
+
+    def test_a_run_that_wants_less_at_once_gets_it(self):
+        self.bounded()
+        ran = self.run_dag("chronon_gb_backfill", conf={**self.CONF, "chunk_days": 10, "parallel": 2})
+        self.assertEqual((ran.state, sorted(ran.tasks)), ("success", ["chunks", "job[0]", "job[1]"]))
+        self.assertEqual(len(self.chunks()), 6)
 
     def test_in_parallel_a_failing_chunk_stops_nobody(self):
         self.bounded()

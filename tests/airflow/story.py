@@ -45,12 +45,26 @@ class Story(unittest.TestCase):
         path = f"{cls.programs.folder}:{support.zipline()}:"
         cls.server = Server(Path(cls.folder.name), path, more)
         cls.tables = Path(cls.folder.name) / "tables"
+        cls.write_tables()
         cls.stage = Stage(
             cls.server, "new-join",
             f'sensor = "delta"\ndelta_path = "{cls.tables}/{{namespace}}/{{table}}"\n'
             "[env.prod.backfill]\nchunk_days = 200\n[team.default]\nretries = 0\n",
             dags=cls.server.dags,
         )  # fmt: skip
+
+    @classmethod
+    def write_tables(cls):
+        """What the staging queries read of yesterday; all else that is waited for never comes."""
+        import pyarrow
+        from deltalake import write_deltalake
+
+        today = datetime.datetime.now(datetime.timezone.utc).date()
+        rows = pyarrow.table({"ds": [str(today - datetime.timedelta(days=1))], "v": [1]})
+        for table in TABLES:
+            place = cls.tables / table.replace(".", "/")
+            place.mkdir(parents=True)
+            write_deltalake(str(place), rows, partition_by=["ds"])
 
     @classmethod
     def tearDownClass(cls):
@@ -96,15 +110,6 @@ class Story(unittest.TestCase):
         self.assertEqual(kinds, {"bounded", "batch", "streaming", "metadata"})
 
     def test_3_airflow_imports_them_all_and_runs_what_is_due(self):
-        import pyarrow
-        from deltalake import write_deltalake
-
-        yesterday = str(datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(days=1))
-        for table in TABLES:
-            place = self.tables / table.replace(".", "/")
-            place.mkdir(parents=True)
-            rows = pyarrow.table({"ds": [yesterday], "v": [1]})
-            write_deltalake(str(place), rows, partition_by=["ds"])
         command = ["airflow", "dags", "list-import-errors", "--output", "json"]
         ran = subprocess.run(command, env=self.server.env, capture_output=True, text=True)
         self.assertTrue(ran.stdout.strip().splitlines()[-1:] in ([], ["[]"], ["No data found"]), ran.stdout)

@@ -641,6 +641,19 @@ class Clusters(unittest.TestCase):
         self.assertIn("delete", mocks["detached"].call_args[0][0])
 
 
+class Groups(unittest.TestCase):
+    def test_chunks_are_dealt_out_whole_and_in_order(self):
+        spans = list(range(7))
+        for parallel, most, expected in (
+            (4, 4, [[0], [1], [2], [3], [4], [5], [6]]),
+            (1, 1, [spans]),
+            (1, 4, [spans]),
+            (3, 4, [[0, 1], [2, 3], [4, 5, 6]]),
+        ):
+            self.assertEqual(L.groups_of(spans, parallel, most), expected)
+        self.assertEqual(L.groups_of([0], 3, 4), [[0]])
+
+
 class Requests(unittest.TestCase):
     SPEC = {"modes": ["backfill"], "types": ["group_bys"], "parallel": 4}
 

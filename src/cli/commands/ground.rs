@@ -139,7 +139,10 @@ impl Ground<'_> {
         let held = !report.lost && report.cut_off.is_none() && self.session.lease.is_held();
         let location = self.workspace.settings.dags.place.as_ref();
         let (Some(built), Some(location)) = (basis.schedules(), location) else { return Ok(None) };
-        if !differs || !whole || !held || self.watch.is_interrupted() {
+        // Where no DAG differs, the files that all jobs share may: they come with every commit.
+        let commit = &self.workspace.pair.head.commit;
+        let known = self.ledger.schedules.as_ref().is_some_and(|it| it.commit == *commit);
+        if (known && !differs) || !whole || !held || self.watch.is_interrupted() {
             return Ok(None);
         }
         let packed = schedules::packed(self.workspace, built)?;
@@ -150,7 +153,7 @@ impl Ground<'_> {
         Ok(Some(Published {
             digest,
             location: location.clone(),
-            commit: self.workspace.pair.head.commit.clone(),
+            commit: commit.clone(),
             run: self.session.run.clone(),
             at: state::date(),
             dags: schedule::fingerprints(&bundle.manifest),
@@ -365,7 +368,7 @@ impl Ground<'_> {
             serial,
             needed,
             exit,
-            published: place.map(|it| (dags, it.clone())),
+            published: place.filter(|_| dags > 0).map(|it| (dags, it.clone())),
             unpublished: published.as_ref().err().map(|it| it.what.join(" ")),
             ..receipt
         };

@@ -70,7 +70,8 @@ pub(super) fn planned(
     let plan = basis.plan(as_of)?;
     let told = notes_on(&known, &basis);
     std::mem::forget(basis);
-    let notes = workspace.notes.iter().cloned().chain(told).collect();
+    let gone = abandoned(&known, &workspace);
+    let notes = workspace.notes.iter().cloned().chain(told).chain(gone).collect();
     Ok(Planned { plan, workspace, notes })
 }
 
@@ -103,6 +104,20 @@ fn last_applied(prepared: &Prepared, known: &Known) -> Option<Revision> {
     let repository = &prepared.repository;
     let contains = repository.descends(&prepared.head.commit, commit).unwrap_or(false);
     repository.revision(&commit.0).ok().filter(|_| contains)
+}
+
+/// Schedules that go on although the settings no longer say where they are.
+fn abandoned(known: &Known, workspace: &Workspace) -> Option<String> {
+    let published = known.ledger.as_ref()?.schedules.as_ref()?;
+    let gone = workspace.settings.dags.place.is_none();
+    gone.then(|| {
+        format!(
+            "the schedules in {} go on as they are, though `airflow.dags` is no longer set: remove {} and {} there to end them",
+            visible(&published.location),
+            crate::schedule::LOADER_FILE,
+            crate::schedule::MANIFEST_FILE
+        )
+    })
 }
 
 /// What people should know of the ledger that was planned against.

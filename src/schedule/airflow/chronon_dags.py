@@ -64,7 +64,6 @@ _ERRORS = ("airflow.sdk.exceptions", _OLD) if THREE else (_OLD,)
 AirflowException = _first(*(f"{it}:AirflowException" for it in _ERRORS))
 AirflowFailException = _first(*(f"{it}:AirflowFailException" for it in _ERRORS))
 AirflowSkipException = _first(*(f"{it}:AirflowSkipException" for it in _ERRORS))
-AirflowRescheduleException = _first(*(f"{it}:AirflowRescheduleException" for it in _ERRORS))
 
 if THREE:
     DAG = _first("airflow.sdk:DAG")
@@ -1631,17 +1630,13 @@ class Task(Worker, BaseOperator):
         except AirflowSkipException:
             state = "skipped"
             raise
-        except AirflowRescheduleException:
-            state = None
-            raise
         except AirflowFailException:
             raise
         except BaseException:
             state = "retry" if will_retry(context["ti"]) else "failed"
             raise
         finally:
-            if state:
-                report(self, context, started, state)
+            report(self, context, started, state)
 
     def work(self, context):
         raise NotImplementedError
@@ -2071,6 +2066,16 @@ class Request:
             self.spans.append({"start_ds": days["start_ds"], "end_ds": days["end_ds"]})
 
 
+def groups_of(spans, parallel, most):
+    """The chunks that each task does, one after the other: as many tasks as run at once, so that
+    nobody waits in a place of its own. Where all may run at once, each chunk has a task."""
+    if parallel == most > 1:
+        return [[span] for span in spans]
+    many = min(parallel, len(spans))
+    cuts = [number * len(spans) // many for number in range(many + 1)]
+    return [spans[start:end] for start, end in zip(cuts, cuts[1:])]
+
+
 class Chunks(BaseOperator):
     """Checks what a run asks for, and cuts it into chunks, oldest first."""
 
@@ -2081,64 +2086,49 @@ class Chunks(BaseOperator):
     def execute(self, context):
         request = Request(self.spec, run_conf(context))
         self.log.info("%s %s: %s chunks", request.job["config"], request.mode, len(request.spans))
-        return request.spans
-
-
-FINISHED = ("success", "failed", "upstream_failed", "skipped", "removed")
-
-
-def mapped_states(context, task_id):
-    """The states of a mapped task, by map index."""
-    run = context["dag_run"]
-    if THREE:
-        told = context["ti"].get_task_states(
-            dag_id=run.dag_id, task_ids=[task_id], run_ids=[run.run_id]
-        )
-        states = (told or {}).get(run.run_id, {}).items()
-        return {int(name.rpartition("_")[2]): state for name, state in states}
-    instances = run.get_task_instances()
-    return {ti.map_index: ti.state for ti in instances if ti.task_id == task_id}
+        return groups_of(request.spans, request.parallel, self.spec["parallel"])
 
 
 class BoundedJob(Task):
-    """One chunk of a job by hand."""
+    """Chunks of a job by hand, one after the other: one that fails stops those after it, which
+    build on it, and the next try goes on with it."""
 
-    reschedule = True  # it may give its place back while it waits for its turn
-
-    def __init__(self, *, span, **kwargs):
+    def __init__(self, *, spans, **kwargs):
         super().__init__(**kwargs)
-        self.span = span
+        self.spans = spans
 
     def work(self, context):
-        request = Request(self.spec, run_conf(context))
-        job, span, index = request.job, self.span, request.index
+        request, done = Request(self.spec, run_conf(context)), Done(context)
+        job = request.job
         self.config, self.job_mode, self.team = job["config"], request.mode, job["team"]
-        end = span["end_ds"] and read_moment(span["end_ds"], job["grid"]["format"])
-        self.date = show(end, DAILY["format"]) if end else safe_date(context)
-        self.turn(context, request.parallel)
-        days = {**span, "ds": span["end_ds"]} if end else {}
-        argv = fill(request.argv, **days, operation=operation(context))
-        minutes, conf = request.minutes, request.conf
-        with own_cluster(self, context, conf, argv, minutes, index) as more:
-            with self.attempted(conf, argv, minutes, index, more, job["proof"]) as attempt:
-                attempt.run(argv)
-
-    def turn(self, context, parallel):
-        """Waits until it is this chunk's turn."""
-        own = context["ti"].map_index
-        states = mapped_states(context, self.task_id)
-        before = [state for at, state in sorted(states.items()) if 0 <= at < own]
-        # In order means that a chunk builds on the one before it.
-        if self.spec["parallel"] == 1 and any(it in FINISHED[1:] for it in before):
-            raise AirflowSkipException(
-                "a chunk before this one did not succeed: clear that one together with those "
-                "after it, or trigger a run for the days that are left"
-            )
-        if sum(it not in FINISHED for it in before) >= parallel:
-            raise AirflowRescheduleException(datetime.now(UTC) + timedelta(seconds=TURN))
+        left = self.spans[done.read() if len(self.spans) > 1 else 0 :]
+        minutes, conf, index = request.minutes, request.conf, request.index
+        with own_cluster(self, context, conf, request.argv, minutes, index) as more:
+            for number, span in enumerate(left, len(self.spans) - len(left) + 1):
+                self.log.info("chunk %s of %s", number, len(self.spans))
+                end = span["end_ds"] and read_moment(span["end_ds"], job["grid"]["format"])
+                self.date = show(end, DAILY["format"]) if end else safe_date(context)
+                days = {**span, "ds": span["end_ds"]} if end else {}
+                argv = fill(request.argv, **days, operation=f"{operation(context)}-{number}")
+                with self.attempted(conf, argv, minutes, index, more, job["proof"]) as attempt:
+                    attempt.run(argv)
+                if len(self.spans) > 1:
+                    done.write(number if number < len(self.spans) else None)
 
 
-TURN = 20
+class Done:
+    """How many chunks of a task are done, so that another try does not begin anew."""
+
+    def __init__(self, context):
+        ti = context["ti"]
+        words = f"{ti.dag_id}|{ti.run_id}|{ti.task_id}|{ti.map_index}"
+        self.name = f"chronon_chunks.{MANIFEST['env']}.{sha256(words.encode())[:32]}"
+
+    def read(self):
+        return read_variable(self.name) or 0
+
+    def write(self, number):
+        write_variable(self.name, number)
 
 
 # --- Metadata ------------------------------------------------------------------------------------
@@ -2377,7 +2367,7 @@ def fill_bounded(dag, spec):
     chunks = Chunks(dag=dag, task_id="chunks", spec=spec, retries=0)
     BoundedJob.partial(
         dag=dag, task_id="job", spec=spec, max_active_tis_per_dagrun=spec["parallel"]
-    ).expand(span=chunks.output)
+    ).expand(spans=chunks.output)
 
 
 FILL = {
