@@ -372,6 +372,32 @@ class Rest(unittest.TestCase):
         self.assertIn("Airflow refuses to be asked", said)
         self.assertEqual(self.server.ran(), [])
 
+    def test_7_the_dags_that_an_apply_publishes_run_the_job_of_its_plan(self):
+        stage = Stage(self.server, "new-join")
+        program = stage.folder / "zipline"
+        # Stands in for the CLI: it keeps what it was called with and found, and says what the real one
+        # says of a job that is done.
+        program.write_text(
+            f'#!/bin/sh\ntest -f "$2" || exit 3\necho "$@" >> {stage.folder}/called\n'
+            "echo Dataproc submitter job id: job-1\necho Job job-1 is in DONE state.\n"
+        )
+        program.chmod(0o755)
+        text = stage.settings.read_text()
+        text = text.replace(f"{stage.folder}/published", str(self.server.dags / "real"))
+        text = text.replace('runner = "airflow"', f'runner = "airflow"\nprogram = ["{program}"]')
+        text += 'prefix = "real"\n[env.prod.backfill]\nchunk_days = 400\n'
+        stage.settings.write_text(text)
+        code, said = stage.apply()
+        self.assertEqual(code, 0, said)
+        self.assertIn("job real_join_backfill/chronon-plan__", said)
+        conf = "compiled/joins/discovery/digest.weekly_digest__0"
+        days = [("2025-09-01", "2026-10-05"), ("2026-10-06", "2026-11-21")]
+        self.assertEqual(
+            (stage.folder / "called").read_text().splitlines(),
+            [f"run {conf} --mode=backfill --start-ds={a} --end-ds={b}" for a, b in days],
+        )
+        self.assertEqual(self.server.ran(), [], "none of the stand-ins ran")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -27,14 +27,17 @@ fn lines(event: &Value) -> Vec<String> {
     all.flat_map(|it| it.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// The lines without the frames that are Airflow's own.
+/// Files whose frames say nothing of the job.
+const OURS: [&str; 2] = ["/site-packages/airflow/", "/chronon_dags.py\""];
+
+/// The lines without the frames that are Airflow's own, or of the DAGs that we publish.
 pub(super) fn without_frames(lines: impl Iterator<Item = String>) -> Vec<String> {
     let mut inside = false;
     let kept = |line: &String| {
         let bare = line.trim_start();
         let indent = line.len() - bare.len();
         if bare.starts_with("File \"") {
-            inside = bare.contains("/site-packages/airflow/");
+            inside = OURS.iter().any(|it| bare.contains(it));
         } else if indent < 4 {
             inside = false;
         }
@@ -70,9 +73,9 @@ mod tests {
             "  File \"/x/site-packages/airflow/models/taskinstance.py\", line 1, in run",
             "    return f(",
             "           ^^",
-            "  File \"/dags/chronon_dags.py\", line 2, in job",
+            "  File \"/dags/mine.py\", line 2, in job",
             "    raise Oops()",
-            "  File \"/x/site-packages/airflow/y.py\", line 3, in z",
+            "  File \"/dags/chronon_dags.py\", line 3, in z",
             "    a",
             "Oops: made to",
         ];
