@@ -22,7 +22,6 @@ def measure(configs):
         from airflow.dag_processing.dagbag import DagBag
     else:
         from airflow.models import DagBag
-    from airflow.models import DagModel  # noqa: F401: what a first parse would import
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.monotonic()

@@ -151,7 +151,7 @@ class Case(unittest.TestCase):
         PROGRAMS.forget()
         RECEIVER.posts.clear()
         RECEIVER.code = 200
-        self.state = tempfile.mkdtemp(prefix="state-")
+        self.state = support.temporary("state-")
 
     def published(self, dags, steps=None, **more):
         """Publishes a manifest and gives the DAGs that Airflow makes of it."""
@@ -351,7 +351,7 @@ class Sensors(Case):
         from arro3.core import Table
         from deltalake import write_deltalake
 
-        self.tables = tempfile.mkdtemp(prefix="tables-")
+        self.tables = support.temporary("tables-")
         self.write = lambda name, rows: write_deltalake(
             os.path.join(self.tables, *name.split(".")), Table.from_pydict(arrays(rows)),
             partition_by=[it for it in rows if it != "v"], mode="append",

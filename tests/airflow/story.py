@@ -18,7 +18,7 @@ import rest
 import support
 from rest import DAY, Server, Stage, until
 
-TABLES = ("raw.audio_play_events", "raw.audio_play_log_v1")
+TABLES = ("raw_audio.play_log",)
 
 
 def option(call, name):

@@ -5,6 +5,7 @@ Nothing here depends on the Rust side: the form is written down here a second ti
 check each other. A test file runs under the Python of the Airflow that it is to test.
 """
 
+import atexit
 import hashlib
 import http.server
 import json
@@ -23,7 +24,13 @@ LOADER = os.path.join(PROJECT, "src", "schedule", "airflow", "chronon_dags.py")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 DAILY = {"format": "yyyy-MM-dd", "minutes": 1440}
 HOURLY = {"format": "yyyy-MM-dd-HH", "minutes": 60}
-IDS = "500c4849-d0b9-416e-bce8-227a6e82300"
+
+
+def temporary(prefix):
+    """A folder that is gone when the tests are over."""
+    folder = tempfile.mkdtemp(prefix=prefix)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def canonical(document):
@@ -417,7 +424,7 @@ class StandIns:
     under `of` hold for the jobs alone whose arguments have all these words."""
 
     def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="stand-ins-")
+        self.folder = temporary("stand-ins-")
         for name, script in (("java", JAVA), ("gcloud", GCLOUD)):
             file = os.path.join(self.folder, name)
             with open(file, "w") as out:
@@ -460,7 +467,7 @@ def zipline():
 
 def airflow_home():
     """A fresh home for Airflow; it must be made before Airflow is imported."""
-    home = tempfile.mkdtemp(prefix="airflow-home-")
+    home = temporary("airflow-home-")
     os.makedirs(os.path.join(home, "dags"))
     os.environ.update({
         "AIRFLOW_HOME": home,

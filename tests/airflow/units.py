@@ -205,6 +205,7 @@ class Hidden(unittest.TestCase):
         for line, expected in (
             ("x -----BEGIN PRIVATE KEY-----", "x ***"),
             ("MIIEvQIBADANBgkq", "***"),
+            ("hkiG9w0BAQEFAASC", "***"),
             ("-----END PRIVATE KEY-----", "***"),
             ("after", "after"),
             ("-----BEGIN PRIVATE KEY-----", "***"),
@@ -495,7 +496,7 @@ def write_rows(arguments):
 
 class RunLog(unittest.TestCase):
     def test_many_write_at_once_to_a_folder(self):
-        state = tempfile.mkdtemp()
+        state = support.temporary("state-")
         with multiprocessing.get_context("fork").Pool(4) as pool:
             pool.map(write_rows, [(state, it) for it in range(4)])
         with open(os.path.join(state, "runs/d/2026-03-04.jsonl")) as file:
@@ -706,7 +707,7 @@ class Metadata(unittest.TestCase):
         self.assertFalse(L.is_current(config, None))
 
     def test_a_ledger_of_a_newer_form_is_refused(self):
-        state = tempfile.mkdtemp()
+        state = support.temporary("state-")
         self.assertEqual(L.read_ledger(state), [])
         with open(os.path.join(state, "state.json"), "w") as out:
             out.write('{"format_version": 3, "resources": []}')

@@ -142,7 +142,8 @@ impl Ground<'_> {
         // Where no DAG differs, the files that all jobs share may: they come with every commit.
         let commit = &self.workspace.pair.head.commit;
         let known = self.ledger.schedules.as_ref().is_some_and(|it| it.commit == *commit);
-        if (known && !differs) || !whole || !held || self.watch.is_interrupted() {
+        let quiet = known || self.asked.file.is_some();
+        if (quiet && !differs) || !whole || !held || self.watch.is_interrupted() {
             return Ok(None);
         }
         let packed = schedules::packed(self.workspace, built)?;
