@@ -128,32 +128,6 @@ def external(dag_id, task, **more):
     }  # fmt: skip
 
 
-def big(configs):
-    """The DAGs of one team with so many configs: about four tasks each."""
-    tasks = {}
-    for number in range(configs):
-        name = f"payments/features.group_by_number_{number:05}__1"
-        conf = f"compiled/group_bys/{name}"
-        argv = ["zipline", "run", conf]
-        wait = f"wait__raw.table_{number // 4:05}__ds"
-        tasks[wait] = partition(
-            f"raw.table_{number // 4:05}", conf=conf,
-            argv=[*argv, "--mode=metastore", "check-partitions", "--partition-names={partitions}"],
-        )  # fmt: skip
-        if number % 4 == 0:
-            tasks[f"{wait}__external"] = external("chronon_staging_query_payments", f"t_{number}")
-        short = name.replace("/", ".")
-        for mode, after in (
-            ("backfill", [wait]),
-            ("upload", [wait]),
-            ("upload-to-kv", [f"upload__{short}"]),
-        ):
-            tasks[f"{mode}__{short}"] = job(
-                conf, mode, [*argv, f"--mode={mode}", "--ds={ds}"], after
-            )
-    return {"chronon_gb_batch_payments": dag(tasks)}
-
-
 # --- A bucket ------------------------------------------------------------------------------------
 
 
