@@ -46,6 +46,7 @@ mod stores;
 mod story;
 mod support;
 mod verdicts;
+mod waits;
 
 #[test]
 fn every_file_is_a_module() {
