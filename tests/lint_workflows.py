@@ -109,7 +109,7 @@ def findings(lint, program, folder):
     shown = sorted((TOP / "docs/workflows").glob("*.yml"))
     written = written_by_init(program, folder)
     everything = [*workflows, *shown, *written]
-    assert len(workflows) >= 2 and len(shown) >= 3 and len(written) >= 64, everything
+    assert len(workflows) >= 2 and len(shown) >= 3 and len(written) >= 96, everything
     scripts = sorted((TOP / "action").glob("*.sh"))
     templates = sorted((TOP / "src/cli/commands/init").glob("*.yml"))
     said = [
@@ -117,7 +117,7 @@ def findings(lint, program, folder):
         lint.schema("workflows", everything),
         lint.zizmor([TOP / "action.yml", *everything]),
         lint.actionlint(everything),
-        lint.shellcheck([*scripts, TOP / ".ci/run", TOP / ".ci/test"]),
+        lint.shellcheck([*scripts, *(TOP / ".ci").iterdir()]),
         # A person reads the templates, so they are workflows themselves.
         lint.schema("workflows", templates),
         *(reasonless(file) for file in [TOP / "action.yml", *everything]),
@@ -125,14 +125,31 @@ def findings(lint, program, folder):
     return [text for text in said if text]
 
 
+# With these, CI collects what Airflow was left to run.
+COLLECTS = """\
+[env.prod]
+runner = "airflow"
+state = "gs://acme-state/chronon-plan"
+[env.prod.airflow]
+url = "https://airflow.example.com"
+dags = "gs://acme-dags/dags"
+detach = "ci"
+"""
+
+
 def written_by_init(program, folder):
-    """The workflows of every combination of options."""
+    """The workflows of every combination of options, with usual settings and with ones that leave
+    jobs to Airflow."""
     files = []
-    for number, chosen in enumerate(itertools.product([False, True], repeat=len(OPTIONS))):
-        if chosen[1] and chosen[2]:
+    wishes = itertools.product(["", COLLECTS], *([False, True] for _ in OPTIONS))
+    for number, (settings, *chosen) in enumerate(wishes):
+        # Settings that are there say themselves where the state is.
+        if (chosen[1] and chosen[2]) or (chosen[0] and settings):
             continue
         repository = folder / str(number)
         subprocess.run(["git", "init", "-q", repository], check=True)
+        if settings:
+            (repository / "chronon-plan.toml").write_text(settings)
         words = [word for on, option in zip(chosen, OPTIONS) if on for word in option]
         command = [program, "init", "--repo", repository, *words]
         subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
