@@ -143,7 +143,7 @@ impl EnvSettings {
             let what = "no `airflow.dags`: Airflow runs the files that are published there";
             (&["runner"][..], what.to_owned())
         };
-        homeless.then(what).or_else(|| self.dags.wrong())
+        homeless.then(what).or_else(|| self.dags.wrong()).or_else(|| self.airflow.wrong())
     }
 
     fn keep_of_mode(&mut self, mode: &str, name: &str, values: &[String]) -> bool {
