@@ -11,6 +11,7 @@ use super::jobs;
 use super::jobs::Placed;
 use super::jobs::Places;
 use super::jobs::team_of;
+use super::notes;
 use super::priority::Priorities;
 use super::spec;
 use super::spec::Dag;
@@ -27,7 +28,6 @@ use crate::model::catalog::Catalog;
 use crate::model::catalog::Config;
 use crate::model::lineage::Lineage;
 use crate::model::name::Address;
-use crate::model::name::ConfigType;
 use crate::model::name::Dialect;
 use crate::model::name::Resource;
 use crate::model::resource::resources;
@@ -143,7 +143,10 @@ impl<'a> Builder<'a> {
             let team = self.inputs.teams.resolved(&placed.team);
             let priority = priorities.of_config(placed.index) + team.priority;
             let (found, timed) = self.before(placed, &places, &waits);
-            self.tell(placed, &found, timed);
+            let config = self.config(placed);
+            for what in notes::of_waits(&waits, placed, config, &found, &timed) {
+                self.note(&placed.dag, what);
+            }
             let after: BTreeSet<String> =
                 found.iter().map(|wait| self.wait(placed, wait, priority)).collect();
             let after = after.into_iter().collect();
@@ -167,41 +170,6 @@ impl<'a> Builder<'a> {
 
     fn note(&mut self, dag: &str, what: String) {
         self.notes.insert((dag.to_owned(), what));
-    }
-
-    /// What people should know of what a task waits for.
-    fn tell(&mut self, placed: &Placed, found: &[Wait], timed: Vec<String>) {
-        let config = self.config(placed);
-        if config.address.kind == ConfigType::StagingQuery && found.is_empty() && timed.is_empty() {
-            self.note(
-                &placed.dag,
-                format!(
-                    "{} waits for nothing: it declares none of the tables that its query reads",
-                    config.address
-                ),
-            );
-        }
-        for table in timed {
-            self.note(&placed.dag, format!("nothing waits for {table}: it is cut by a column of times, and has no partitions to look for"));
-        }
-        for wait in found {
-            let Wait::Sensor(_, work) = wait else { continue };
-            match &**work {
-                Work::External { schedule, task, .. }
-                    if !cron::is_of_every_day(schedule) && *schedule != placed.cron =>
-                {
-                    let when = cron::shown(schedule);
-                    self.note(&placed.dag, format!("{} waits for {task}, which does not run every day (`{when}`): its team's `wait_hours` must be long enough for that", config.address));
-                }
-                Work::Partition { .. } if self.is_without_check() => self.note(&placed.dag, "partitions are not found: the CLI of dialect oss has no `check-partitions` (setting `env.*.airflow.sensor`)".to_owned()),
-                _ => {}
-            }
-        }
-    }
-
-    /// Whether partitions are to be looked for by a CLI that cannot.
-    fn is_without_check(&self) -> bool {
-        self.inputs.catalog.dialect == Dialect::Oss && self.sensor == Sensor::Metastore
     }
 
     /// What a task waits for.

@@ -13,6 +13,7 @@ mod commands;
 mod cron;
 mod cycle;
 mod jobs;
+mod notes;
 mod pack;
 mod priority;
 pub mod spec;

@@ -436,12 +436,15 @@ fn what_would_be_waited_for_in_vain_or_not_at_all_is_told() {
         query("t.f.weekly", "raw.x", Some("@weekly")),
         daily("t.f.reader", &events("ns.t_f_weekly", &json!({}))),
         ("staging_queries/t/f.bare".to_owned(), bare),
+        query("t.f.never", "raw.z", Some("@never")),
+        daily("t.f.of_never", &events("ns.t_f_never", &json!({}))),
     ];
     let settings = "[team.tt]\nowner = \"ana\"\n";
     let (_, said) = Place::new("compiled", &configs, settings).dags();
     for note in [
         "chronon_gb_batch_t: group_bys/t.f.reader waits for backfill__t_f_weekly, which does not run every day (`weekly`)",
         "chronon_staging_query_t: staging_queries/t.f.bare waits for nothing",
+        "chronon_gb_batch_t: group_bys/t.f.of_never waits for ns.t_f_never, which staging_queries/t.f.never writes and no DAG runs",
         "note: [team.tt] is about no config of this commit; did you mean `t`?",
     ] {
         assert!(said.contains(note), "{note}: {said}");

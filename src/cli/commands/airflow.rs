@@ -70,7 +70,7 @@ struct RenderedDag {
     dag: String,
     /// When it runs, as a cron in UTC; null where somebody asks.
     schedule: Option<String>,
-    /// How many tasks it has.
+    /// How many tasks it has; of the DAG of metadata, how many configs.
     tasks: usize,
 }
 
@@ -95,7 +95,7 @@ impl Rendered {
         let dags = manifest.dags.iter().map(|(id, dag)| RenderedDag {
             dag: id.clone(),
             schedule: dag.schedule.clone(),
-            tasks: dag.tasks.len(),
+            tasks: dag.tasks.len() + dag.configs.len(),
         });
         Self {
             schema_version: 1,

@@ -108,11 +108,10 @@ mod tests {
         let none = &read("[env.prod]\n").unwrap().envs["prod"].airflow;
         assert_eq!((none.runs, none.api, none.auth, none.detaches_ci), (false, None, None, false));
         assert_eq!((none.prefix(), none.wait()), ("chronon", 10));
-        let mistakes = read("[env.prod.airflow]\nprefix = 'a/b'\n").unwrap_err();
-        assert_eq!(
-            (mistakes[0].line, mistakes[0].setting.as_str()),
-            (2, "env.prod.airflow.prefix")
-        );
+        let text = "[env.prod.airflow]\nprefix = 'a/b'\nsensor = 'delta'\n";
+        let mistakes = read(text).unwrap_err();
+        let told: Vec<_> = mistakes.iter().map(|it| (it.line, it.setting.as_str())).collect();
+        assert_eq!(told, [(2, "env.prod.airflow.prefix"), (3, "env.prod.airflow.sensor")]);
         let mistakes = read("[env.prod.airflow]\npassword = 'x'\nauth = 'ldap'\n").unwrap_err();
         let told: Vec<&str> = mistakes.iter().map(|it| it.what.as_str()).collect();
         assert_eq!(
