@@ -15,6 +15,7 @@ use crate::model::lineage::Lineage;
 use crate::model::name::ConfigType;
 use crate::model::name::Dialect;
 use crate::plan::Lineages;
+use crate::plan::PlanError;
 use crate::plan::argv;
 use crate::plan::contract::Step;
 use crate::plan::schedules::Schedules;
@@ -51,14 +52,15 @@ impl Sides {
         let Some(location) = workspace.settings.dags.place.clone() else { return Ok(None) };
         let pair = &workspace.pair;
         let (settings, teams) = (&workspace.settings, &workspace.teams);
-        let head = built(workspace, &pair.head, &lineages.head, settings, teams)?;
+        let head = running(built(workspace, &pair.head, &lineages.head, settings, teams)?)?;
         // Settings that nobody can read published nothing, and those that publish elsewhere not here.
         let base = workspace.settings_of_base().ok();
         let base = base.filter(|it| it.0.dags.place.as_ref() == Some(&location));
         let base = base.map(|(settings, teams)| {
             built(workspace, &pair.base, &lineages.base, &settings, &teams)
         });
-        let base = base.transpose()?.map(|it| it.manifest);
+        // What could never run was never published.
+        let base = base.transpose()?.filter(|it| it.cycle.is_empty()).map(|it| it.manifest);
         Ok(Some(Self { head, base, location }))
     }
 
@@ -107,6 +109,14 @@ pub(super) fn built(
         state: state.as_deref(),
     };
     Ok(schedule::build(&inputs))
+}
+
+/// Schedules none of whose tasks wait for each other.
+pub(super) fn running(built: Built) -> Result<Built, Failure> {
+    match built.cycle.is_empty() {
+        true => Ok(built),
+        false => Err(PlanError::Cycle { configs: built.cycle }.into()),
+    }
 }
 
 /// Where workers find the state of an env: a bucket, or a folder by its full path.

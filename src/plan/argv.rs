@@ -199,17 +199,15 @@ pub fn scheduled(
 }
 
 /// A command with placeholders for its days. The path of the config is left alone, whatever it is
-/// called.
+/// called, and what stands beside it in a word is not.
 pub fn templated(
     path: &str,
     argv: &[String],
     first: (&str, &str),
     last: (&str, &str),
 ) -> Vec<String> {
-    let filled = |word: &String| match word.contains(path) {
-        true => word.clone(),
-        false => word.replace(last.0, last.1).replace(first.0, first.1),
-    };
+    let dated = |part: &str| part.replace(last.0, last.1).replace(first.0, first.1);
+    let filled = |word: &String| word.split(path).map(dated).collect::<Vec<_>>().join(path);
     argv.iter().map(filled).collect()
 }
 
@@ -263,6 +261,16 @@ pub fn fill(words: &[String], values: &[(&str, String)]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_become_placeholders_beside_the_path_and_not_in_it() {
+        let path = "compiled/joins/a/of_2026-01-02";
+        let words = [path, "--ds=2026-01-02", "load compiled/joins/a/of_2026-01-02 2026-01-02"];
+        let days = (("2026-01-01", "{start_ds}"), ("2026-01-02", "{end_ds}"));
+        let argv = templated(path, &words.map(str::to_owned), days.0, days.1);
+        let expected = [path, "--ds={end_ds}", "load compiled/joins/a/of_2026-01-02 {end_ds}"];
+        assert_eq!(argv, expected);
+    }
 
     #[test]
     fn words_are_filled_once_and_left_out_without_a_value() {

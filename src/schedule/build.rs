@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use super::by_hand::by_hand;
+use super::commands;
 use super::cron;
+use super::cycle::cycle;
 use super::jobs;
 use super::jobs::Placed;
 use super::jobs::Places;
 use super::jobs::team_of;
+use super::notes;
 use super::priority::Priorities;
 use super::spec;
 use super::spec::Dag;
 use super::spec::Kind;
 use super::spec::Metadata;
-use super::spec::Proof;
 use super::spec::Task;
 use super::spec::Work;
 use super::teams;
@@ -25,6 +27,7 @@ use super::waits::Waits;
 use crate::model::catalog::Catalog;
 use crate::model::catalog::Config;
 use crate::model::lineage::Lineage;
+use crate::model::name::Address;
 use crate::model::name::Dialect;
 use crate::model::name::Resource;
 use crate::model::resource::resources;
@@ -65,6 +68,8 @@ pub struct Built {
     pub jobs: BTreeMap<String, spec::Jobs>,
     /// The pools that Airflow must have beside its own, with their slots.
     pub pools: BTreeMap<String, u32>,
+    /// Configs whose tasks wait for each other, each for the next: such schedules would never run.
+    pub cycle: Vec<Address>,
 }
 
 impl Built {
@@ -121,7 +126,9 @@ impl<'a> Builder<'a> {
 
     /// The DAGs whose tasks run jobs, and what these wait for.
     fn jobs(&mut self) {
-        let places = std::mem::replace(&mut self.places, Places::none());
+        let mut places = std::mem::replace(&mut self.places, Places::none());
+        let works: Vec<Option<Work>> = places.all().iter().map(|it| self.work(it)).collect();
+        places.retain(|at| works[at].is_some());
         let priorities = Priorities::of(self.inputs);
         let waits = Waits {
             catalog: self.inputs.catalog,
@@ -131,15 +138,18 @@ impl<'a> Builder<'a> {
             teams: self.inputs.teams,
             sensor: self.sensor,
         };
-        for placed in places.all() {
-            let Some(work) = self.work(placed) else { continue };
+        for (placed, work) in places.all().iter().zip(works) {
+            let Some(work) = work else { continue };
             let team = self.inputs.teams.resolved(&placed.team);
             let priority = priorities.of_config(placed.index) + team.priority;
             let (found, timed) = self.before(placed, &places, &waits);
-            for table in timed {
-                self.note(&placed.dag, format!("nothing waits for {table}: it is cut by a column of times, and has no partitions to look for"));
+            let config = self.config(placed);
+            for what in notes::of_waits(&waits, placed, config, &found, &timed) {
+                self.note(&placed.dag, what);
             }
-            let after = found.iter().map(|wait| self.wait(placed, wait, priority)).collect();
+            let after: BTreeSet<String> =
+                found.iter().map(|wait| self.wait(placed, wait, priority)).collect();
+            let after = after.into_iter().collect();
             self.dag(placed, &team)
                 .tasks
                 .insert(placed.task.clone(), Task { after, priority, work });
@@ -156,7 +166,6 @@ impl<'a> Builder<'a> {
             );
             self.note(&dag.unwrap_or_default(), what);
         }
-        self.drop_missing();
     }
 
     fn note(&mut self, dag: &str, what: String) {
@@ -184,9 +193,10 @@ impl<'a> Builder<'a> {
                 let logged = of("log-flattener").into_iter().flatten();
                 return (found.into_iter().chain(logged).collect(), timed);
             }
-            _ => return waits.of(placed),
+            _ => None,
         };
-        (before.unwrap_or_default(), Vec::new())
+        // Where nothing runs what comes before, its sources are what can be waited for.
+        before.map_or_else(|| waits.of(placed), |found| (found, Vec::new()))
     }
 
     /// The task that stands for a wait, made where there is none yet.
@@ -197,11 +207,17 @@ impl<'a> Builder<'a> {
         };
         let team = self.inputs.teams.resolved(&placed.team);
         let tasks = &mut self.dag(placed, &team).tasks;
+        let mut name = name.clone();
+        // Names of two tables may become alike, their waits never: one would not be there.
+        while tasks.get(&name).is_some_and(|it| !waits::are_alike(&it.work, work)) {
+            let what = format!("{name} {:?}", waits::essence(work));
+            name = format!("{}__{}", jobs::short(name), jobs::hash(&what));
+        }
         let fresh = || Task { after: Vec::new(), priority, work: Work::clone(work) };
         let task = tasks.entry(name.clone()).or_insert_with(fresh);
         task.priority = task.priority.max(priority);
         waits::join(&mut task.work, work);
-        name.clone()
+        name
     }
 
     fn dag(&mut self, placed: &Placed, team: &spec::Team) -> &mut Dag {
@@ -231,7 +247,7 @@ impl<'a> Builder<'a> {
             let what = format!(
                 "no command runs `{}` (setting `{}`)",
                 mode.name,
-                command_setting(mode.name, settings)
+                commands::setting(mode.name, settings)
             );
             self.note(&placed.dag, what);
             return None;
@@ -243,7 +259,7 @@ impl<'a> Builder<'a> {
                 self.note(&placed.dag, "streams are not kept alive: with runner `command` nothing says whether one runs".to_owned());
                 return None;
             }
-            let check = check(&argv);
+            let check = commands::check(&argv);
             let mode = mode.name.to_owned();
             return Some(Work::KeepAlive {
                 config: address,
@@ -263,7 +279,7 @@ impl<'a> Builder<'a> {
             argv,
             grid: placed.grid.clone(),
             minutes,
-            proof: proof(self.inputs, mode.name),
+            proof: commands::proof(self.inputs, mode.name),
         })
     }
 
@@ -281,17 +297,6 @@ impl<'a> Builder<'a> {
         let task = Task { after: vec![placed.task.clone()], priority, work };
         if let Some(dag) = self.dags.get_mut(&placed.dag) {
             dag.tasks.insert(name, task);
-        }
-    }
-
-    /// Takes out edges to tasks that no command runs.
-    fn drop_missing(&mut self) {
-        for dag in self.dags.values_mut() {
-            let known: BTreeSet<String> = dag.tasks.keys().cloned().collect();
-            for task in dag.tasks.values_mut() {
-                task.after.retain(|it| known.contains(it));
-                task.after.sort();
-            }
         }
     }
 
@@ -314,7 +319,7 @@ impl<'a> Builder<'a> {
                     blob: config.blob.to_string(),
                     team: team_of(config),
                     minutes: settings.timeout(mode),
-                    proof: proof(self.inputs, mode.name),
+                    proof: commands::proof(self.inputs, mode.name),
                 },
             );
         }
@@ -374,6 +379,9 @@ impl<'a> Builder<'a> {
                 .map(|it| (it, String::new()))
                 .collect::<Vec<_>>(),
         );
+        let of_configs = names.keys().map(String::as_str).collect();
+        let idle = teams.idle(&of_configs).into_iter().map(|what| (String::new(), what));
+        self.notes.extend(idle);
         for (team, dag) in &names {
             if let Some(what) = teams.stranger(team) {
                 self.note(dag, what);
@@ -392,7 +400,7 @@ impl<'a> Builder<'a> {
                 },
             ))
         });
-        let pools = teams.pools(names.keys());
+        let (pools, cycle) = (teams.pools(names.keys()), cycle(&self.dags));
         let named = names.keys().map(|name| (name.clone(), teams.resolved(name)));
         // What is of no team is run with what holds for all.
         let all = (teams::ALL.to_owned(), teams.resolved("chronon"));
@@ -412,7 +420,7 @@ impl<'a> Builder<'a> {
             breaker_days: settings.dags.breaker_days.unwrap_or(BREAKER_DAYS),
             dags: self.dags,
         };
-        Built { manifest, notes: self.notes.into_iter().collect(), jobs, pools }
+        Built { manifest, notes: self.notes.into_iter().collect(), jobs, pools, cycle }
     }
 
     fn sensor(&self) -> spec::Sensor {
@@ -433,15 +441,6 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// What proves that jobs of a mode are done.
-pub(super) fn proof(inputs: &Inputs<'_>, mode: &str) -> Proof {
-    let oss = inputs.catalog.dialect == Dialect::Oss;
-    match inputs.settings.own_commands || (oss && mode == "upload-to-kv") {
-        true => Proof::Exit,
-        false => Proof::Cli,
-    }
-}
-
 fn empty(kind: Kind) -> Dag {
     Dag {
         kind,
@@ -455,26 +454,4 @@ fn empty(kind: Kind) -> Dag {
         types: Vec::new(),
         parallel: 0,
     }
-}
-
-/// The setting that would give a mode a command.
-fn command_setting(mode: &str, settings: &EnvSettings) -> &'static str {
-    match (settings.own_commands, mode) {
-        (false, "upload-to-kv") => "env.*.kv_upload",
-        _ => "env.*.mode.*.command",
-    }
-}
-
-const DEPLOY: &str = "--streaming-mode=deploy";
-const CHECK: &str = "--streaming-mode=check-if-job-is-running";
-
-/// The command that looks whether a stream runs; empty where the deploy itself looks (dialect OSS,
-/// reference §4.2).
-fn check(argv: &[String]) -> Vec<String> {
-    if !argv.iter().any(|word| word == DEPLOY) {
-        return Vec::new();
-    }
-    let savepoint = |word: &&String| !word.ends_with("-savepoint");
-    let look = |word: &String| if word == DEPLOY { CHECK.to_owned() } else { word.clone() };
-    argv.iter().filter(savepoint).map(look).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::build::Inputs;
-use super::build::proof;
+use super::commands::proof;
 use super::jobs;
 use super::jobs::team_of;
 use super::spec;

@@ -52,9 +52,15 @@ pub fn change(
         schedules.dags.push(dag(id, scope, old, new));
     }
     let changed: BTreeSet<&str> = schedules.dags.iter().map(|it| it.dag.as_str()).collect();
-    let told = notes.iter().filter(|it| changed.contains(it.0.as_str()));
-    schedules.notes = told.map(|it| format!("{}: {}", it.0, it.1)).collect();
+    let whole = |it: &&(String, String)| it.0.is_empty() && !changed.is_empty();
+    let told = notes.iter().filter(|it| whole(it) || changed.contains(it.0.as_str()));
+    schedules.notes = told.map(note).collect();
     schedules
+}
+
+/// A note for people, behind the DAG that it is about; some are about all.
+pub fn note((dag, what): &(String, String)) -> String {
+    if dag.is_empty() { what.clone() } else { format!("{dag}: {what}") }
 }
 
 /// A hash of each DAG, as the ledger keeps it.

@@ -28,7 +28,7 @@ pub(super) fn cron(schedule: &str) -> Option<String> {
     }
     let fields: Vec<&str> = schedule.split_whitespace().collect();
     let sound = fields.len() == 5 && fields.iter().zip(BOUNDS).all(|(field, of)| fits(field, of));
-    sound.then(|| fields.join(" "))
+    (sound && is_ever(&fields)).then(|| fields.join(" "))
 }
 
 /// What the numbers of a field may be, and the names that stand for them.
@@ -47,12 +47,30 @@ fn fits(field: &str, of: Bounds) -> bool {
         let stepped = step.is_none_or(|it| it.parse::<u32>().is_ok_and(|step| step > 0));
         let bounded = match range.split_once('-') {
             Some((first, last)) => {
-                value(first, of).zip(value(last, of)).is_some_and(|it| it.0 <= it.1)
+                value(first, of).zip(value(last, of)).is_some_and(|it| it.0 < it.1)
             }
             None => range == "*" || value(range, of).is_some(),
         };
         stepped && bounded
     })
+}
+
+/// How many days each month has at the most.
+const LENGTHS: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/// Whether there is a day that a cron means: the 31st of April would break the DAG.
+fn is_ever(fields: &[&str]) -> bool {
+    let (days, months, weekdays) = (fields[2], fields[3], fields[4]);
+    let first = |part: &str, of| {
+        let text = part.split(['/', '-']).next().unwrap_or_default();
+        value(text, of).unwrap_or(of.0)
+    };
+    let least = days.split(',').map(|part| first(part, BOUNDS[2])).min().unwrap_or_default();
+    let long = |month: u32| {
+        LENGTHS.get(month.saturating_sub(1) as usize).is_some_and(|days| *days >= least)
+    };
+    // Of ranges and steps the first month alone is looked at: too strict for `2-3`, never too lax.
+    weekdays != "*" || months.split(',').any(|part| long(first(part, BOUNDS[3])))
 }
 
 fn value(text: &str, (least, most, names): Bounds) -> Option<u32> {
@@ -86,6 +104,11 @@ pub(super) fn suffix(cron: &str) -> String {
     suffix
 }
 
+/// Whether a cron means some moment of every day.
+pub(super) fn is_of_every_day(cron: &str) -> bool {
+    cron.split(' ').skip(2).all(|field| field == "*")
+}
+
 /// A cron for people: the preset that it is, else itself.
 pub fn shown(cron: &str) -> String {
     let preset = PRESETS.iter().find(|row| row.1 == cron);
@@ -108,6 +131,13 @@ mod tests {
             ("0 0 * * * *", None),
             ("*/0 * * * *", None),
             ("5-1 * * * *", None),
+            // Airflow takes a range of one for the whole field.
+            ("5-5 * * * *", None),
+            ("0 0 31 4 *", None),
+            ("0 0 30,31 feb *", None),
+            ("0 0 31 4,5 *", Some("0 0 31 4,5 *")),
+            ("0 0 29 2 *", Some("0 0 29 2 *")),
+            ("0 0 31 2 mon", Some("0 0 31 2 mon")),
             ("@once", None),
             ("", None),
         ] {

@@ -32,6 +32,10 @@ const FAMILIES: [(ConfigType, Resource, &str); 6] = [
     (ConfigType::StagingQuery, Resource::Table, "staging_query"),
 ];
 
+/// What the DAGs of no team are called behind the prefix.
+const OF_ALL: [&str; 5] =
+    ["gb_backfill", "job", "join_backfill", "metadata", "staging_query_backfill"];
+
 /// A task that runs one mode of a config.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
@@ -55,17 +59,21 @@ pub(super) struct Placed {
 pub(super) struct Places {
     all: Vec<Placed>,
     of: BTreeMap<(usize, &'static str), usize>,
+    /// Whose each name of a DAG is: names of teams are free, and some spell another's DAG.
+    dags: BTreeMap<String, String>,
     /// Configs whose schedule is none.
     pub(super) odd: Vec<(usize, String)>,
 }
 
 impl Places {
     pub(super) fn none() -> Self {
-        Self { all: Vec::new(), of: BTreeMap::new(), odd: Vec::new() }
+        Self { all: Vec::new(), of: BTreeMap::new(), dags: BTreeMap::new(), odd: Vec::new() }
     }
 
     pub(super) fn of(prefix: &str, catalog: &Catalog, lineage: &Lineage) -> Self {
         let mut places = Self::none();
+        let of_all = OF_ALL.iter().map(|it| (format!("{prefix}_{it}"), String::new()));
+        places.dags.extend(of_all);
         let mut taken = BTreeSet::new();
         for (index, config) in catalog.configs.iter().enumerate() {
             for resource in resources(catalog, lineage, index) {
@@ -90,6 +98,7 @@ impl Places {
         let team = team_of(config);
         let suffix = if resource == Resource::Stream { String::new() } else { cron::suffix(&cron) };
         let dag = short(format!("{prefix}_{}_{}{suffix}", row.2, sanitize(&team)));
+        let dag = self.dag(dag, format!("{} {team} {cron}", row.2));
         for mode in modes::of(resource, kind, catalog.dialect) {
             let task = free(&dag, mode, config, taken);
             self.of.insert((index, mode.name), self.all.len());
@@ -102,6 +111,21 @@ impl Places {
                 mode,
                 grid: grid_of(config),
             });
+        }
+    }
+
+    /// The name of a DAG: no two share one, whatever teams are called.
+    fn dag(&mut self, name: String, whose: String) -> String {
+        match self.dags.get(&name) {
+            Some(first) if *first != whose => {
+                let other = format!("{name}__{}", hash(&whose));
+                self.dags.insert(other.clone(), whose);
+                other
+            }
+            _ => {
+                self.dags.insert(name.clone(), whose);
+                name
+            }
         }
     }
 
@@ -126,6 +150,12 @@ impl Places {
 
     pub(super) fn all(&self) -> &[Placed] {
         &self.all
+    }
+
+    /// Without those tasks, by their turn in [`Self::all`], that nothing runs: nobody may wait for
+    /// them.
+    pub(super) fn retain(&mut self, runs: impl Fn(usize) -> bool) {
+        self.of.retain(|_, at| runs(*at));
     }
 
     /// The task that runs a mode of a config.

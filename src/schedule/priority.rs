@@ -24,13 +24,21 @@ impl Priorities {
 /// Of all that waits for what a config writes, at any distance: how much there is, and whether
 /// clients are answered from any of it.
 fn priority(inputs: &Inputs<'_>, index: usize) -> u32 {
-    let mut open = vec![index];
-    let mut seen = BTreeSet::from([index]);
+    let online = |at: usize| inputs.catalog.configs[at].facts.online;
+    let (mut open, mut seen) = (vec![index], BTreeSet::from([index]));
+    let mut served = online(index);
     while let Some(at) = open.pop() {
-        let next = inputs.lineage.readers(at).map(|it| it.0).filter(|it| seen.insert(*it));
-        open.extend(next.collect::<Vec<_>>());
+        for (reader, _) in inputs.lineage.readers(at) {
+            if seen.insert(reader) {
+                served |= online(reader);
+                open.push(reader);
+            }
+        }
+        // No answer beyond this one: a long chain is not walked to its end from each of its links.
+        if served && seen.len() as u64 >= u64::from(ONLINE) {
+            break;
+        }
     }
-    let online = seen.iter().any(|at| inputs.catalog.configs[*at].facts.online);
     let waiting = u32::try_from(seen.len() - 1).unwrap_or(u32::MAX).min(ONLINE - 1);
-    if online { ONLINE + waiting } else { waiting }
+    if served { ONLINE + waiting } else { waiting }
 }

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::spec;
 use crate::model::name::Dialect;
+use crate::plan::settings::SETTINGS;
+use crate::plan::settings::Takes;
 use crate::plan::settings::Team;
 use crate::plan::settings::nearest;
 
@@ -24,6 +26,8 @@ pub struct Teams {
     of: BTreeMap<String, Team>,
     /// Those that somebody has named; a team that is none of them may be a slip.
     known: BTreeSet<String>,
+    /// Those that the settings name.
+    set: BTreeSet<String>,
     /// Partition column and format of each, as `teams.json` has them.
     usual: BTreeMap<String, (Option<String>, Option<String>)>,
 }
@@ -56,7 +60,9 @@ impl Teams {
             let below = teams.of.get(name).cloned().unwrap_or_default();
             teams.of.insert(name.clone(), team.or(&below));
             teams.known.insert(name.clone());
+            teams.set.insert(name.clone());
         }
+        teams.set.remove(ALL);
         teams.known.extend(compiled);
         teams.known.remove(ALL);
         Ok(teams)
@@ -70,6 +76,16 @@ impl Teams {
         (!named).then(|| {
             format!("team `{team}` is not among the teams of this repository, so what holds for all holds for it{near}{end} Add [team.{team}] to the settings")
         })
+    }
+
+    /// A sentence for each team of the settings that no config is of.
+    pub(super) fn idle(&self, of_configs: &BTreeSet<&str>) -> Vec<String> {
+        let idle = self.set.iter().filter(|it| !of_configs.contains(it.as_str()));
+        let told = |team: &String| {
+            let near = nearest(team, of_configs.iter().copied());
+            format!("[team.{team}] is about no config of this commit{near}")
+        };
+        idle.map(told).collect()
     }
 
     /// Partition column and format of a team's tables, where `teams.json` says so.
@@ -135,8 +151,10 @@ fn of_json(team: &Value) -> Team {
         let found = keys.iter().filter_map(|key| team.get(key)?.as_str());
         found.map(str::trim).find(|it| !it.is_empty() && !it.contains("TODO")).map(str::to_owned)
     };
-    let number =
-        |key: &str| team.get(key).and_then(Value::as_u64).and_then(|it| it.try_into().ok());
+    let number = |key: &str| {
+        let number = u32::try_from(team.get(key)?.as_u64()?).ok()?;
+        allows(key, number).then_some(number)
+    };
     let mails = ["email", "emails", "maintainer_emails"].iter().filter_map(|key| team.get(key));
     let mails = mails.flat_map(|it| match it {
         Value::String(text) => text.split([',', ';', ' ']).map(str::to_owned).collect(),
@@ -155,6 +173,14 @@ fn of_json(team: &Value) -> Team {
         staging_bucket: text(&["staging_bucket"]),
         ..Team::default()
     }
+}
+
+/// Whether the setting of this name would take a number: with concurrency 0 nothing ever ran.
+fn allows(key: &str, number: u32) -> bool {
+    let row = SETTINGS.iter().find(|row| row.path.strip_prefix("team.*.") == Some(key));
+    row.is_some_and(
+        |row| matches!(row.takes, Takes::Number(least, most) if (least..=most).contains(&number)),
+    )
 }
 
 /// A variable of a team's environment that names or lays out data.

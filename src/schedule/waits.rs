@@ -16,6 +16,8 @@ use super::spec::Work;
 use super::teams::Teams;
 use crate::model::catalog::Catalog;
 use crate::model::catalog::Config;
+use crate::model::facts::Facts;
+use crate::model::facts::PartRole;
 use crate::model::facts::Read;
 use crate::model::facts::Role;
 use crate::model::lineage::EdgeKind;
@@ -90,13 +92,7 @@ impl Waits<'_> {
             }
         }
         waits.sort_by(|a, b| name(a).cmp(name(b)));
-        waits.dedup_by(|other, kept| {
-            let same = name(other) == name(kept);
-            if let (true, Wait::Sensor(_, kept), Wait::Sensor(_, other)) = (same, kept, other) {
-                join(kept, other);
-            }
-            same
-        });
+        waits.dedup();
         (waits, timed)
     }
 
@@ -116,9 +112,11 @@ impl Waits<'_> {
         let config = &self.catalog.configs[index];
         let facts = &config.facts;
         let edges = self.lineage.upstream(index);
+        // A join that the clock never runs is computed by whoever is chained on it.
         let chained: BTreeSet<Option<u32>> = edges
             .iter()
             .filter(|edge| edge.kind == EdgeKind::Chains)
+            .filter(|edge| self.places.find(edge.upstream, "backfill").is_some())
             .filter_map(|edge| Some(facts.reads.get(edge.read?)?.inside))
             .collect();
         let mut sources = Vec::new();
@@ -130,10 +128,15 @@ impl Waits<'_> {
                 None => !theirs && read.role != Role::Sql && read.role != Role::Training,
             };
             let filter = read.role == Role::KeyFilter && mode != "upload";
-            if !counts || filter || is_own(config, read) || read.table.contains("{{") {
+            let skipped = filter || is_label(facts, read) || is_own(config, read);
+            if !counts || skipped || read.table.contains("{{") {
                 continue;
             }
-            let producer = edge.and_then(|edge| self.producer(edge.upstream, read, edge.kind));
+            let inside = || self.lineage.producer(&read.table).filter(|_| read.inside.is_some());
+            let producer = match edge {
+                Some(edge) => self.producer(edge.upstream, read, edge.kind),
+                None => inside().and_then(|at| self.places.find(at, "backfill")),
+            };
             // What stands inside a chained join has no table of its own to wait for.
             if producer.is_none() && read.table.is_empty() {
                 continue;
@@ -228,6 +231,27 @@ pub(super) fn join(known: &mut Work, other: &Work) {
     }
 }
 
+/// Whether two waits are for the same, but for the day from which on they count and the config
+/// that asks.
+pub(super) fn are_alike(one: &Work, other: &Work) -> bool {
+    essence(one) == essence(other)
+}
+
+/// What tells a wait from others.
+pub(super) fn essence(work: &Work) -> Work {
+    let mut work = work.clone();
+    match &mut work {
+        Work::Partition { first, conf, argv, .. } => {
+            *first = None;
+            conf.clear();
+            argv.clear();
+        }
+        Work::External { first, .. } => *first = None,
+        Work::Job { .. } | Work::KeepAlive { .. } | Work::Publish { .. } => {}
+    }
+    work
+}
+
 fn first(work: &mut Work) -> Option<&mut Option<String>> {
     match work {
         Work::Partition { first, .. } | Work::External { first, .. } => Some(first),
@@ -259,11 +283,20 @@ fn view_of(ready: &Ready) -> Option<String> {
     Some(format!("{space}.{SIGNALS}"))
 }
 
-/// When what a config reads is there, its own lag included.
+/// When what a config reads is there, its own lag included; what a query declares says it all.
 fn ready(config: &Config, read: &Read) -> Ready {
     let mut ready = read.ready.as_deref().cloned().unwrap_or_default();
-    ready.lag += config.facts.lag * 1440;
+    if read.role != Role::Dependency {
+        ready.lag += config.facts.lag * 1440;
+    }
     ready
+}
+
+/// Whether only the labels of a join are read from it: those come days later, and a job of their
+/// own joins them.
+fn is_label(facts: &Facts, read: &Read) -> bool {
+    let part = read.part.and_then(|at| facts.parts.get(usize::try_from(at).ok()?));
+    part.is_some_and(|part| part.role == PartRole::Label)
 }
 
 /// Whether a config reads what it writes itself, as a join does that starts from its own logs: to

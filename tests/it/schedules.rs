@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use chronon_plan::model::catalog::Config;
 use chronon_plan::model::facts::Extent;
+use chronon_plan::model::facts::PartRole;
 use chronon_plan::model::facts::Role;
 use chronon_plan::model::lineage::Lineage;
 use chronon_plan::model::resource::resources;
@@ -392,7 +393,9 @@ fn every_table_that_nobody_writes_is_waited_for() {
                     .collect();
                 let index = catalog.index_of(&config.address).unwrap();
                 for (at, read) in config.facts.reads.iter().enumerate() {
+                    let part = read.part.map(|it| config.facts.parts[it as usize].role);
                     let outside = read.inside.is_none()
+                        && part != Some(PartRole::Label)
                         && ![Role::Sql, Role::Training, Role::KeyFilter].contains(&read.role)
                         && !lineage.upstream(index).iter().any(|it| it.read == Some(at))
                         && !read.table.contains("{{")

@@ -53,14 +53,18 @@ impl Place {
 
     /// The DAGs, and what was said beside them.
     fn dags(&self) -> (Value, String) {
+        let (manifest, said) = self.manifest();
+        (manifest["dags"].clone(), said)
+    }
+
+    fn manifest(&self) -> (Value, String) {
         let out = tempfile::tempdir().unwrap();
         let folder = out.path().to_str().unwrap();
         let args = ["airflow", "render", "--root", self.root, "--out", folder];
         let told = run(self.repo.path(), &args);
         assert_eq!(told.code, 0, "{}", told.stderr);
         let json = std::fs::read(out.path().join("chronon_dags.json")).unwrap();
-        let manifest: Value = serde_json::from_slice(&json).unwrap();
-        (manifest["dags"].clone(), told.stderr)
+        (serde_json::from_slice(&json).unwrap(), told.stderr)
     }
 }
 
@@ -297,4 +301,172 @@ fn the_other_dialect_says_it_in_tables_lags_and_specs() {
     assert_eq!(signal["table"], "other.chronon_signal_partitions");
     assert_eq!(signal["below"], json!(["table_name=other.view"]));
     assert!(!said.contains("is not among the teams"), "{said}");
+}
+
+#[test]
+fn tables_whose_names_become_alike_are_waited_for_each() {
+    let configs = [
+        daily("t.f.a", &events("raw.user_events", &json!({}))),
+        daily("t.f.b", &events("raw_user.events", &json!({}))),
+    ];
+    let (dags, _) = Place::new("compiled", &configs, "").dags();
+    let tasks = &dags["chronon_gb_batch_t"]["tasks"];
+    for (job, table) in
+        [("backfill__t_f_a", "raw.user_events"), ("backfill__t_f_b", "raw_user.events")]
+    {
+        let after: Vec<&str> =
+            tasks[job]["after"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+        assert_eq!(after.len(), 1);
+        assert_eq!(tasks[after[0]]["table"], table, "{job}");
+    }
+}
+
+/// A Join, with parts and more.
+fn join(name: &str, left: &Value, more: &Value, body: &Value) -> (String, Value) {
+    let mut join = json!({"metaData": meta(name, more), "left": left, "joinParts": []});
+    join.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+    let (team, rest) = name.split_once('.').unwrap();
+    (format!("joins/{team}/{rest}"), join)
+}
+
+#[test]
+fn dags_of_teams_never_share_a_name_whatever_teams_are_called() {
+    let left = events("raw.left", &json!({}));
+    let of = |team: &str, more: &Value| {
+        let mut join = join(&format!("{team}.j"), &left, more, &json!({}));
+        join.1["metaData"]["team"] = json!(team);
+        join
+    };
+    let online = json!({"online": 1, "consistencyCheck": 1});
+    let configs = [
+        of("backfill", &json!({})),
+        of("ooc_x", &json!({})),
+        of("x", &online),
+        of("a-b", &json!({})),
+        of("a_b", &json!({})),
+    ];
+    let (dags, _) = Place::new("compiled", &configs, "").dags();
+    assert_eq!(dags["chronon_join_backfill"]["kind"], "bounded");
+    for (team, families) in [("backfill", 1), ("ooc_x", 1), ("x", 2), ("a-b", 1), ("a_b", 1)] {
+        let own: Vec<_> =
+            dags.as_object().unwrap().values().filter(|it| it["team"] == team).collect();
+        assert_eq!(own.len(), families, "{team}");
+        let other = own.iter().flat_map(|it| it["tasks"].as_object().unwrap().values());
+        let other = other.filter_map(|it| it["config"].as_str());
+        assert!(other.into_iter().all(|it| it == format!("joins/{team}.j")), "{team}");
+    }
+}
+
+#[test]
+fn who_is_chained_on_a_join_that_never_runs_waits_for_what_the_join_reads() {
+    let part = json!({"groupBy": {"metaData": meta("t.part", &json!({})),
+        "sources": [events("ns.t_f_query", &json!({}))]}});
+    let parent = |schedule: &str| {
+        let more = json!({"executionInfo": {"offlineSchedule": schedule}});
+        let left = events("raw.left", &json!({"partitionLag": {"length": 1, "timeUnit": 1}}));
+        join("t.f.parent", &left, &more, &json!({"joinParts": [part]}))
+    };
+    let after = |schedule: &str| {
+        let parent = parent(schedule);
+        let source = json!({"joinSource": {"join": parent.1}});
+        let configs = [query("t.f.query", "raw.x", None), parent, daily("t.f.chained", &source)];
+        let (dags, _) = Place::new("compiled", &configs, "").dags();
+        dags["chronon_gb_batch_t"]["tasks"]["backfill__t_f_chained"]["after"].clone()
+    };
+    assert_eq!(after("@daily"), json!(["wait__chronon_join_t__backfill__t_f_parent"]));
+    let inside = ["wait__chronon_staging_query_t__backfill__t_f_query", "wait__raw_left__minus_1d"];
+    assert_eq!(after("@never"), json!(inside));
+}
+
+#[test]
+fn a_join_does_not_wait_for_its_labels() {
+    let label = json!({"groupBy": {"metaData": {"name": "label"},
+        "sources": [events("raw.label", &json!({}))]}});
+    let more = json!({"labelPart": {"labels": [label]}});
+    let join = join("t.f.j", &events("raw.left", &json!({})), &json!({}), &more);
+    let settings = "[env.prod]\ndialect = \"oss\"\n";
+    let (dags, _) = Place::new("production", &[join], settings).dags();
+    let tasks = &dags["chronon_join_t"]["tasks"];
+    assert_eq!(tasks["backfill__t_f_j"]["after"], json!(["wait__raw_left"]));
+}
+
+#[test]
+fn nobody_waits_for_a_task_that_no_command_runs() {
+    let mut reader = daily("t.f.g", &events("ns.t_f_query", &json!({})));
+    reader.1["metaData"]["online"] = json!(1);
+    let settings = "[env.prod]\nrunner = \"command\"\n[env.prod.mode.upload-to-kv]\ncommand = [\"sh\", \"-c\", \"load {conf} {ds}\"]\n";
+    let place = Place::new("compiled", &[query("t.f.query", "raw.x", None), reader], settings);
+    let (dags, said) = place.dags();
+    let tasks = &dags["chronon_gb_batch_t"]["tasks"];
+    // What an upload would have waited for, as any other table.
+    assert_eq!(tasks["upload-to-kv__t_f_g"]["after"], json!(["wait__ns_t_f_query"]));
+    assert_eq!(tasks["wait__ns_t_f_query"]["kind"], "partition");
+    let load = json!(["sh", "-c", "load compiled/group_bys/t/f.g {ds}"]);
+    assert_eq!(tasks["upload-to-kv__t_f_g"]["argv"], load);
+    assert!(said.contains("no command runs `backfill`"), "{said}");
+}
+
+#[test]
+fn tasks_that_wait_for_each_other_are_refused() {
+    let needs = |name: &str, on: &str| {
+        let spec = json!([{"name": "w", "spec": format!("{on}/ds={{{{ ds }}}}")}]);
+        let custom = json!({"airflowDependencies": spec}).to_string();
+        let info = json!({"executionInfo": {"offlineSchedule": "@daily"}, "customJson": custom});
+        let mut config = daily(name, &events("raw.x", &json!({})));
+        config.1["metaData"] = meta(name, &info);
+        config
+    };
+    let configs = [needs("t.f.a", "ns.t_f_b"), needs("t.f.b", "ns.t_f_a")];
+    let settings = "[env.prod.airflow]\ndags = \"gs://b/dags\"\n";
+    let place = Place::new("compiled", &configs, settings);
+    let what = "these configs wait for each other: group_bys/t.f.a, group_bys/t.f.b";
+    for args in [&["airflow", "render", "--out", "dags"][..], &["plan", "--no-state"]] {
+        let told = run(place.repo.path(), args);
+        assert!(told.code == 1 && told.stderr.contains(what), "{args:?}: {}", told.stderr);
+    }
+    let told = run(place.repo.path(), &["validate"]);
+    let found = "these wait for each other: group_bys/t.f.a, group_bys/t.f.b";
+    assert!(told.code != 0 && told.stdout.contains(found), "{}{}", told.stdout, told.stderr);
+}
+
+#[test]
+fn what_would_be_waited_for_in_vain_or_not_at_all_is_told() {
+    let bare = json!({"metaData": meta("t.f.bare", &json!({})), "query": "SELECT * FROM raw.y"});
+    let configs = [
+        query("t.f.weekly", "raw.x", Some("@weekly")),
+        daily("t.f.reader", &events("ns.t_f_weekly", &json!({}))),
+        ("staging_queries/t/f.bare".to_owned(), bare),
+        query("t.f.never", "raw.z", Some("@never")),
+        daily("t.f.of_never", &events("ns.t_f_never", &json!({}))),
+    ];
+    let settings = "[team.tt]\nowner = \"ana\"\n";
+    let (_, said) = Place::new("compiled", &configs, settings).dags();
+    for note in [
+        "chronon_gb_batch_t: group_bys/t.f.reader waits for backfill__t_f_weekly, which does not run every day (`weekly`)",
+        "chronon_staging_query_t: staging_queries/t.f.bare waits for nothing",
+        "chronon_gb_batch_t: group_bys/t.f.of_never waits for ns.t_f_never, which staging_queries/t.f.never writes and no DAG runs",
+        "note: [team.tt] is about no config of this commit; did you mean `t`?",
+    ] {
+        assert!(said.contains(note), "{note}: {said}");
+    }
+    let settings = "[env.prod]\ndialect = \"oss\"\n[env.prod.airflow]\nsensor = \"metastore\"\n";
+    let config = group_by("t.f.a", &events("raw.x", &json!({})), &json!({}));
+    let (_, said) = Place::new("production", &[config], settings).dags();
+    assert!(said.contains("the CLI of dialect oss has no `check-partitions`"), "{said}");
+}
+
+#[test]
+fn numbers_of_the_teams_file_that_no_setting_would_take_do_not_count() {
+    let config = group_by("t.f.a", &events("raw.x", &json!({})), &json!({}));
+    let place = Place::new("production", &[config], "[team.default]\nqueue = \"all\"\n");
+    let teams = json!({"default": {"priority": u32::MAX, "queue": "below"},
+        "t": {"concurrency": 0, "priority": 7, "queue": ""}});
+    place.repo.write("teams.json", teams.to_string());
+    place.repo.commit("teams");
+    let team = place.manifest().0["teams"]["t"].clone();
+    let of = |key: &str| team[key].clone();
+    assert_eq!(
+        (of("concurrency"), of("priority"), of("queue")),
+        (json!(16), json!(7), json!("all"))
+    );
 }

@@ -70,7 +70,7 @@ struct RenderedDag {
     dag: String,
     /// When it runs, as a cron in UTC; null where somebody asks.
     schedule: Option<String>,
-    /// How many tasks it has.
+    /// How many tasks it has; of the DAG of metadata, how many configs.
     tasks: usize,
 }
 
@@ -78,8 +78,8 @@ fn render(args: &RenderArgs, output: &mut Output) -> Result<Exit, Failure> {
     let (workspace, built) = of_commit(&args.repo, args.head.as_ref())?;
     super::tell_notes(&workspace, output);
     let bundle = write(&workspace, &built, &args.out)?;
-    for (dag, note) in &built.notes {
-        output.tell(format!("note: {}: {}", visible(dag), visible(note)));
+    for note in &built.notes {
+        output.tell(format!("note: {}", visible(&schedule::note(note))));
     }
     let rendered = Rendered::of(&bundle.manifest, &built);
     let text = match args.format {
@@ -95,7 +95,7 @@ impl Rendered {
         let dags = manifest.dags.iter().map(|(id, dag)| RenderedDag {
             dag: id.clone(),
             schedule: dag.schedule.clone(),
-            tasks: dag.tasks.len(),
+            tasks: dag.tasks.len() + dag.configs.len(),
         });
         Self {
             schema_version: 1,
@@ -103,7 +103,7 @@ impl Rendered {
             commit: manifest.commit.clone(),
             dags: dags.collect(),
             pools: built.pools.clone(),
-            notes: built.notes.iter().map(|it| format!("{}: {}", it.0, it.1)).collect(),
+            notes: built.notes.iter().map(schedule::note).collect(),
         }
     }
 
@@ -149,7 +149,7 @@ fn of_commit(repo: &RepoArgs, head: Option<&String>) -> Result<(Workspace, Built
     let lineage = Lineage::of(catalog);
     let built =
         schedules::built(&workspace, catalog, &lineage, &workspace.settings, &workspace.teams)?;
-    Ok((workspace, built))
+    Ok((workspace, schedules::running(built)?))
 }
 
 /// Writes everything into a folder, the manifest last.

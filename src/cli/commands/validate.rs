@@ -140,15 +140,22 @@ fn schedules(workspace: &Workspace, lineage: &Lineage) -> Result<Vec<Finding>, F
         return Ok(Vec::new());
     }
     let built = super::super::schedules::built(workspace, &pair.head, lineage, settings, teams)?;
-    let finding = |(dag, note): (String, String)| Finding {
+    let finding = |note: (String, String)| Finding {
         severity: Severity::Warning,
         code: "schedule".to_owned(),
         path: crate::plan::settings::FILE.to_owned(),
         line: 0,
         column: 0,
-        text: format!("{dag}: {note}"),
+        text: crate::schedule::note(&note),
     };
-    Ok(built.notes.into_iter().map(finding).collect())
+    let circle = (lineage.cycle().is_none() && !built.cycle.is_empty()).then(|| {
+        let names: Vec<String> = built.cycle.iter().map(ToString::to_string).collect();
+        let path = pair.head.get(&built.cycle[0]).map(|it| it.path.clone()).unwrap_or_default();
+        let text = format!("these wait for each other: {}", names.join(", "));
+        let (severity, code) = (Severity::Error, "cycle".to_owned());
+        Finding { severity, code, path, line: 0, column: 0, text }
+    });
+    Ok(built.notes.into_iter().map(finding).chain(circle).collect())
 }
 
 /// Fields and values that this version does not know, in any config.

@@ -65,6 +65,18 @@ impl Airflow {
         self.wait.unwrap_or(USUAL_WAIT)
     }
 
+    /// What Airflow would not take: no DAG of that name would be imported.
+    pub(super) fn wrong(&self) -> Option<(&'static [&'static str], String)> {
+        const LONGEST: usize = 40;
+        let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        let prefix = self.prefix();
+        let sound = (1..=LONGEST).contains(&prefix.len()) && prefix.chars().all(fits);
+        let what = format!(
+            "`{prefix}` begins no name of a DAG: 1 to {LONGEST} letters, digits, `_`, `-` and `.`"
+        );
+        (!sound).then_some((&["airflow", "prefix"], what))
+    }
+
     pub(super) fn keep(&mut self, name: &str, value: Option<String>) {
         let word = value.as_deref().unwrap_or_default();
         match name {
@@ -96,6 +108,10 @@ mod tests {
         let none = &read("[env.prod]\n").unwrap().envs["prod"].airflow;
         assert_eq!((none.runs, none.api, none.auth, none.detaches_ci), (false, None, None, false));
         assert_eq!((none.prefix(), none.wait()), ("chronon", 10));
+        let text = "[env.prod.airflow]\nprefix = 'a/b'\nsensor = 'delta'\n";
+        let mistakes = read(text).unwrap_err();
+        let told: Vec<_> = mistakes.iter().map(|it| (it.line, it.setting.as_str())).collect();
+        assert_eq!(told, [(2, "env.prod.airflow.prefix"), (3, "env.prod.airflow.sensor")]);
         let mistakes = read("[env.prod.airflow]\npassword = 'x'\nauth = 'ldap'\n").unwrap_err();
         let told: Vec<&str> = mistakes.iter().map(|it| it.what.as_str()).collect();
         assert_eq!(

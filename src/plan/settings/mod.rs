@@ -137,13 +137,14 @@ impl EnvSettings {
     }
 
     /// What one setting needs of another and is not there: the setting, and the sentence.
-    fn wrong(&self) -> Option<(&'static [&'static str], String)> {
+    fn wrong(&self) -> Vec<(&'static [&'static str], String)> {
         let homeless = self.airflow.runs && self.dags.place.is_none();
         let what = || {
             let what = "no `airflow.dags`: Airflow runs the files that are published there";
             (&["runner"][..], what.to_owned())
         };
-        homeless.then(what).or_else(|| self.dags.wrong())
+        let all = [homeless.then(what), self.dags.wrong(), self.airflow.wrong()];
+        all.into_iter().flatten().collect()
     }
 
     fn keep_of_mode(&mut self, mode: &str, name: &str, values: &[String]) -> bool {

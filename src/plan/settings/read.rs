@@ -163,10 +163,11 @@ impl Reader<'_> {
         found.extend(unknown.map(|what| (vec!["ci", "envs"], what)));
         let twice = policies::label_twice(&self.settings.ci.labels);
         found.extend(twice.map(|what| (vec!["ci", "label"], what)));
-        let wrong = |it: (&String, &EnvSettings)| Some((it.0.clone(), it.1.wrong()?));
-        let schedules: Vec<_> = self.settings.envs.iter().filter_map(wrong).collect();
-        for (name, (at, what)) in &schedules {
-            found.push(([&["env", name.as_str()], *at].concat(), what.clone()));
+        let wrong: Vec<_> =
+            self.settings.envs.iter().map(|it| (it.0.clone(), it.1.wrong())).collect();
+        for (name, mistakes) in &wrong {
+            let at = |at: &[&'static str]| [&["env", name.as_str()], at].concat();
+            found.extend(mistakes.iter().map(|it| (at(it.0), it.1.clone())));
         }
         let drafts = std::mem::take(&mut self.policies);
         for (name, values) in &drafts {
