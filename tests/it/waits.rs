@@ -75,10 +75,12 @@ fn waits<'a>(dags: &'a Value, dag: &str) -> BTreeMap<&'a str, &'a Value> {
     tasks.iter().filter(|it| is(&it.1["kind"])).map(|it| (it.0.as_str(), it.1)).collect()
 }
 
-#[test]
-fn a_query_says_when_what_it_reads_is_there() {
+/// What a query says, the task that waits, and fields of it.
+type Said = (&'static str, Value, &'static str, Value);
+
+fn said() -> [Said; 8] {
     let hours = json!({"length": 1, "timeUnit": 0});
-    let rows = [
+    [
         ("plain", json!({}), "wait__raw_plain", json!({"column": "ds", "lag": 0, "below": []})),
         (
             "late",
@@ -122,7 +124,12 @@ fn a_query_says_when_what_it_reads_is_there() {
             "wait__raw_shifted__",
             json!({"grid": {"format": "yyyy-MM-dd-HH-mm", "minutes": 180, "shift": 60}}),
         ),
-    ];
+    ]
+}
+
+#[test]
+fn a_query_says_when_what_it_reads_is_there() {
+    let rows = said();
     let configs: Vec<_> = rows
         .iter()
         .map(|it| daily(&format!("t.f.{}", it.0), &events(&format!("raw.{}", it.0), &it.1)))
