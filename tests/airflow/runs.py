@@ -9,6 +9,7 @@ the command itself.
 
 import contextlib
 import copy
+import hashlib
 import json
 import os
 import re
@@ -338,6 +339,139 @@ class Jobs(Case):
         self.assertIn("the run's conf asks for the days", ran.log)
 
 
+class Deaths(Case):
+    """A worker that dies hard while it waits for a job: what a node does that is lost."""
+
+    BOUNDED = {"modes": ["backfill"], "types": ["group_bys"], "parallel": 1}
+
+    def setUp(self):
+        super().setUp()
+        for name in self.kept():
+            Variable.delete(name)
+        tasks = {"upload": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}"))}
+        bounded = dag({}, kind="bounded", schedule=None, team=None, **self.BOUNDED)
+        self.published({"gb": dag(tasks), "chronon_gb_backfill": bounded})
+
+    def kept(self):
+        with create_session() as session:
+            names = session.query(Variable.key).filter(Variable.key.like("chronon_job.%"))
+            return [it[0] for it in names]
+
+    def again(self, dag_id="gb", **more):
+        """The run of the worker that died, once more; its id holds its time in 3.x."""
+        with create_session() as session:
+            found = session.query(DagRun).filter(DagRun.dag_id == dag_id).first() if THREE else None
+            more = {**more, "run_after": found.run_after} if found else more
+        return self.run_dag(dag_id, **more)
+
+    def dies(self, dag_id="gb", conf=None):
+        """A run whose worker dies when its job is submitted; gives the job."""
+        PROGRAMS.turn(sleep=300)
+        command = [sys.executable, "-W", "ignore", "-m", "airflow", "dags", "test", dag_id]
+        child = subprocess.Popen(
+            [*command, "2026-03-04", *(["--conf", json.dumps(conf)] if conf else [])],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not self.kept() or not PROGRAMS.pid():
+            self.assertLess(time.monotonic(), deadline, "nothing was submitted")
+            self.assertIsNone(child.poll(), "the run ended by itself")
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(os.getpgid(PROGRAMS.pid()), signal.SIGKILL)
+        PROGRAMS.turn()
+        return self.job_id()
+
+    def job_id(self):
+        return next(it[9:] for it in self.java() if it.startswith("--job-id="))
+
+    def test_what_still_runs_is_waited_for(self):
+        lost = self.dies()
+        PROGRAMS.turn(state="RUNNING")
+        threading.Timer(5, PROGRAMS.turn, (), {"state": "DONE"}).start()
+        ran = self.again()
+        self.assertEqual(ran.state, "success", ran.log)
+        self.assertIn(f"an earlier try submitted job {lost}", ran.log)
+        self.assertEqual(len(PROGRAMS.calls("java")), 1, "a second one was submitted")
+        self.assertEqual((self.rows("gb")[-1]["job"], self.gcloud("kill")), (lost, []))
+        self.assertEqual(self.kept(), [])
+        # Nothing is left over of it: the same run once more does its work.
+        self.assertEqual(self.again().state, "success")
+        self.assertEqual(len(PROGRAMS.calls("java")), 2)
+        self.assertEqual(self.kept(), [])
+
+    def test_what_ended_otherwise_is_submitted_anew(self):
+        for state in ("ERROR", "CANCELLED", "NOT_FOUND"):
+            with self.subTest(state):
+                PROGRAMS.forget()
+                lost = self.dies()
+                PROGRAMS.turn(of={f"--job-id={lost}": {"state": state}})
+                # What is not there is looked for until it cannot be on its way any more.
+                with mock.patch.object(self.loader, "SUBMITTING", 0):
+                    ran = self.again()
+                self.assertEqual(ran.state, "success", ran.log)
+                self.assertEqual(len(PROGRAMS.calls("java")), 2)
+                self.assertNotEqual(self.job_id(), lost)
+                self.assertEqual(self.kept(), [])
+
+    def test_nothing_is_submitted_where_nobody_can_tell(self):
+        lost = self.dies()
+        PROGRAMS.turn(state="BROKEN")
+        ran = self.again()
+        self.assertEqual(ran.state, "failed")
+        self.assertIn("so that nothing was submitted", ran.log)
+        self.assertIn(f"delete the Airflow Variable `{self.kept()[0]}`", ran.log)
+        self.assertEqual((len(PROGRAMS.calls("java")), self.gcloud("kill")), (1, []))
+        PROGRAMS.turn(state="DONE")
+        ran = self.again()
+        self.assertEqual((ran.state, self.rows("gb")[-1]["job"]), ("success", lost))
+
+    def test_other_work_kills_the_lost_job_and_waits_for_its_end(self):
+        lost = self.dies()
+        tasks = {"upload": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}", "--other"))}
+        self.published({"gb": dag(tasks)})  # other work, as where a task is cleared
+        own = f"--job-id={lost}"
+        PROGRAMS.turn(of={own: {"state": "RUNNING"}})
+        threading.Timer(6, PROGRAMS.turn, (), {"of": {own: {"state": "CANCELLED"}}}).start()
+        ran = self.again()
+        self.assertEqual(ran.state, "success", ran.log)
+        self.assertEqual([it[3] for it in self.gcloud("kill")], [lost])
+        self.assertEqual(len(PROGRAMS.calls("java")), 2)
+
+    def test_a_chunk_goes_on(self):
+        conf = {"conf": GB, "start_ds": "2026-01-01", "end_ds": "2026-01-20", "chunk_days": 10}
+        lost = self.dies("chronon_gb_backfill", conf=conf)
+        ran = self.again("chronon_gb_backfill", conf=conf)
+        self.assertEqual(ran.state, "success", ran.log)
+        self.assertIn(f"job {lost} is done", ran.log)
+        self.assertEqual(len(PROGRAMS.calls("java")), 2, "one for each chunk")
+        self.assertEqual(self.kept(), [])
+
+    def test_a_try_that_airflow_ends_kills_the_job_it_waits_for(self):
+        lost = self.dies()
+        PROGRAMS.turn(state="RUNNING")
+
+        def kill_soon():
+            while not self.gcloud("describe"):
+                time.sleep(0.1)
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        thread = threading.Thread(target=kill_soon)
+        thread.start()
+        timer = threading.Timer(8, PROGRAMS.turn, (), {"state": "CANCELLED"})
+        timer.start()
+        with contextlib.suppress(BaseException):  # 2.x ends the try by one that nobody catches here
+            self.again()
+        thread.join()
+        timer.join()
+        self.assertEqual(self.rows("gb")[-1]["state"], "failed")
+        self.assertEqual([it[3] for it in self.gcloud("kill")][:1], [lost])
+        self.assertEqual(len(PROGRAMS.calls("java")), 1)
+
+
 def arrays(rows):
     from arro3.core import Array, DataType
 
@@ -514,6 +648,29 @@ class Streams(Case):
         with self.subTest("the check says no, and the job of the manifest runs"):
             ran = self.keep(state="RUNNING")
             self.assertEqual((ran.state, self.deploys()), ("success", 0), ran.log)
+
+
+    def test_a_stream_whose_deployer_died_is_not_deployed_beside_it(self):
+        BUCKET.put("flink-state", MANIFEST, b"flinkJobId=f,parentJobId=job-6")
+        self.keep(runs="job-6", state="RUNNING")
+        words = hashlib.sha256(b"live||alive|-1").hexdigest()[:32]
+        name = f"chronon_job.prod.{words}"
+        deployed = {"--streaming-mode=deploy": {"state": "RUNNING"}}
+        for state, named, expected in (
+            ("RUNNING", b"job-6", ("failed", 0)),
+            ("RUNNING", b"job-9", ("success", 0)),
+            ("BROKEN", b"job-6", ("failed", 0)),
+            ("ERROR", b"job-6", ("success", 1)),
+        ):
+            with self.subTest(state=state, named=named), mock.patch.object(self.loader, "NAMING", 3):
+                Variable.set(name, json.dumps({"job": "job-9", "what": "x", "at": 0}))
+                BUCKET.put("flink-state", MANIFEST, b"flinkJobId=f,parentJobId=" + named)
+                PROGRAMS.forget()
+                PROGRAMS.turn(state=state, of=deployed if expected[1] else {})
+                ran = self.run_dag("live")
+                self.assertEqual((ran.state, self.deploys()), expected, ran.log)
+                left = Variable.get(name, default_var=None)
+                self.assertEqual(left is None, expected[0] == "success")
 
 
 MANIFEST = "flink/manifests/payments.features.live__1/manifest.txt"

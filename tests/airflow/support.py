@@ -6,6 +6,7 @@ check each other. A test file runs under the Python of the Airflow that it is to
 """
 
 import atexit
+import contextlib
 import hashlib
 import http.server
 import json
@@ -422,6 +423,12 @@ class StandIns:
             return []
         with open(file) as lines:
             return [json.loads(line) for line in lines]
+
+    def pid(self):
+        """The process of the newest java; none before the first."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            with open(os.path.join(self.folder, "pid")) as file:
+                return int(file.read())
 
     def clusters(self):
         file = os.path.join(self.folder, "clusters.json")

@@ -494,6 +494,43 @@ def write_rows(arguments):
         L.append_row(state, "runs/d/2026-03-04.jsonl", {"w": writer, "n": number, "x": "y" * 9000})
 
 
+class Found(unittest.TestCase):
+    def test_the_job_of_an_earlier_try_is_told_from_other_work(self):
+        kept, more = {}, context()
+        with mock.patch.multiple(L, read_variable=kept.get, write_variable=kept.__setitem__):
+            L.Kept(more, ["a"]).keep("job-1")
+            (name,) = kept
+            self.assertRegex(name, r"^chronon_job\.prod\.[0-9a-f]{32}$")
+            self.assertEqual(L.Kept(more, ["a"]).read()[:2], ("job-1", True))
+            self.assertEqual(L.Kept(more, ["b"]).read()[:2], ("job-1", False))
+            more["ti"].max_tries = 3  # as where the task was cleared
+            self.assertEqual(L.Kept(more, ["a"]).read()[:2], ("job-1", False))
+            more["ti"].run_id = "other"
+            self.assertIsNone(L.Kept(more, ["a"]).read())
+            for wrong in (None, [], {"job": "--flag"}, {"job": "a;b"}, {}):
+                kept[name] = wrong
+                self.assertIsNone(L.Kept(context(), ["a"]).read(), wrong)
+            stream = L.Kept(context(), ["a"], stream=True).name
+            self.assertEqual(L.Kept(more, ["b"], stream=True).name, stream, "of all runs")
+
+    def test_what_cannot_be_kept_must_not_run(self):
+        env = {"CLOUD_PROVIDER": "gcp", "PATH": os.environ["PATH"]}
+        around = L.Surroundings("{}", "upload", [], env, "zip")
+        kept = mock.Mock(read=lambda: None, keep=mock.Mock(side_effect=RuntimeError("no")))
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(
+            L.tempfile, "gettempdir", lambda: folder
+        ):
+            attempt = L.Attempt(around, "upload", folder, 30, mock.Mock(), kept=kept)
+            said = f"x Running command: java {L.SUBMITTER} --job-id=job-1"
+            code = f"print({said!r}, flush=True); import time; time.sleep(60)"
+            started = time.monotonic()
+            with self.assertRaises(RuntimeError):
+                attempt.run([sys.executable, "-c", code])
+        self.assertLess(time.monotonic() - started, 20)
+        self.assertIsNotNone(attempt.process.child.returncode, "it runs on")
+        kept.keep.assert_called_once_with("job-1")
+
+
 class RunLog(unittest.TestCase):
     def test_many_write_at_once_to_a_folder(self):
         state = support.temporary("state-")

@@ -939,14 +939,49 @@ def jars(around, patience=600):
         os.close(handle)
 
 
+class Kept:
+    """The job that a task submitted and whose end it has not seen, where the next try finds it: a
+    worker may end without a word, and its job runs on.
+
+    It is one Variable per task of a run, there only while a job may run. A stream outlives its run,
+    so that it has one for all.
+    """
+
+    def __init__(self, context, what, stream=False):
+        ti, self.stream = context["ti"], stream
+        words = (ti.dag_id, "" if stream else ti.run_id, ti.task_id, getattr(ti, "map_index", -1))
+        name = sha256("|".join(map(str, words)).encode())[:32]
+        self.name = f"chronon_job.{MANIFEST['env']}.{name}"
+        # Whoever clears a task wants its work anew: that moves its last try.
+        self.what = sha256(canonical([*what, ti.max_tries]))[:32]
+
+    def read(self):
+        """The job, whether it does the same work, and when it was submitted; none if there is
+        none."""
+        kept = read_variable(self.name)
+        job = id_of(str(kept.get("job") or "")) if isinstance(kept, dict) else None
+        return job and (job, kept.get("what") == self.what, float(kept.get("at") or 0))
+
+    def keep(self, job):
+        write_variable(self.name, {"job": job, "what": self.what, "at": int(time.time())})
+
+    def forget(self):
+        write_variable(self.name, None)
+
+
+# How long after its id was told a job may still be about to be submitted, and how long a stream may
+# take until its manifest names it, in seconds.
+SUBMITTING, NAMING = 180, 300
+
+
 class Attempt:
     """One try to do a job by the CLI, and to know that it is done.
 
-    A job must never be submitted beside one that still runs: its id is known before Java starts,
-    and whatever goes wrong after that, the service is asked what became of it.
+    A job must never be submitted beside one that still runs: its id is known and kept before Java
+    starts, and whatever goes wrong after that, the service is asked what became of it.
     """
 
-    def __init__(self, around, mode, folder, seconds, log, proof="cli"):
+    def __init__(self, around, mode, folder, seconds, log, proof="cli", kept=None):
         self.around, self.mode, self.folder, self.log = around, mode, folder, log
         # A command of one's own promises by its exit code alone that the work is done.
         own = proof == "exit"
@@ -954,8 +989,9 @@ class Attempt:
         self.dataproc = None if own else around.dataproc()
         self.deadline = time.monotonic() + seconds
         self.seconds, self.needs = seconds, () if own else needs(self.provider, mode)
-        # The job that is known to do the work; whether what became of it is known.
-        self.job, self.over, self.killed = None, False, False
+        # The job that is known to do the work; whether what became of it is known, and that it ended.
+        self.job, self.over, self.killed, self.ended = None, False, False, False
+        self.kept, self.told = kept if self.provider else None, None
         self.seen, self.process = Seen(), None
 
     @property
@@ -965,7 +1001,7 @@ class Attempt:
     def left(self):
         return max(0.0, self.deadline - time.monotonic())
 
-    def child(self, argv, on_line=None):
+    def child(self, argv, on_line=None, keeps=False):
         """Runs the CLI; gives how it ended."""
         self.seen = Seen()
         with jars(self.around) as gate:
@@ -976,6 +1012,9 @@ class Attempt:
 
             def told(line):
                 self.seen.line(line)
+                if keeps and self.kept and self.seen.id != self.told:
+                    self.kept.keep(self.seen.id)  # what cannot be kept must not run
+                    self.told = self.seen.id
                 gate(self.seen)
                 return on_line(self.seen) if on_line else False
 
@@ -983,16 +1022,100 @@ class Attempt:
 
     def run(self, argv):
         """Does the job; whatever is not proven raises."""
-        end = self.child(argv)
+        if not (self.earlier_stream() if self.stream else self.earlier()):
+            end = self.child(argv, keeps=True)
+            with self.judged():
+                if end == 0:
+                    self.proven()
+                else:
+                    self.after_failure(end)
+
+    @contextlib.contextmanager
+    def judged(self):
+        """What is learned in here of a job is the last word about it."""
         try:
-            if end == 0:
-                self.proven()
-            else:
-                self.after_failure(end)
+            yield
         except AirflowException:
             self.over = True
             raise
-        self.over = True
+        else:
+            self.over = self.ended = True
+        finally:
+            # Its end was seen: another try has nothing to find. Where that cannot be written the
+            # try fails, and the next one finds that the job is done.
+            if self.ended and self.told:
+                self.told = self.kept.forget()
+
+    def earlier(self):
+        """Whether the job of an earlier try, which may run still, does the work; where that is not
+        known, nothing may be submitted beside it."""
+        found = self.kept.read() if self.kept else None
+        if not found:
+            return False
+        job, same, at = found
+        self.log.info("an earlier try submitted job %s, whose end nobody has seen", job)
+        self.told = job
+        state = self.asked(job)
+        self.seen.submitted = job  # from here on it is killed with this try
+        if state == "live" and not same:
+            self.log.info("it does other work than this try, or was cleared: kills it")
+            self.dataproc.kill(job)
+        state = self.look(job, at) if state in ("live", "missing") else state
+        with self.judged():
+            if state == "live":
+                self.killed_at_last(job, "an earlier try submitted it")
+            if state == "DONE" and same:
+                self.ended = True
+                self.log.info("job %s is done", job)
+                if "counts" in self.needs:
+                    self.counted(job)
+                return True
+        self.log.info("job %s is %s: submits it anew", job, state)
+        self.seen, self.over, self.ended = Seen(), False, False
+        return False
+
+    def asked(self, job):
+        """The state of the job of an earlier try."""
+        state = self.dataproc.state(job) if self.dataproc else (
+            "only Dataproc can be asked, where GCP_REGION and GCP_PROJECT_ID are set"
+        )
+        return self.certain(job, state)
+
+    def certain(self, job, state):
+        if " " in state:
+            self.over = True  # it may be fine
+            raise AirflowException(
+                f"an earlier try submitted job {job}, and what became of it cannot be learned, so "
+                f"that nothing was submitted: {state}; {by_hand(job)}; if it has ended, delete the "
+                f"Airflow Variable `{self.kept.name}`"
+            )
+        return state
+
+    def look(self, job, at):
+        """What became of the job of an earlier try, whose Java may be about to submit it."""
+        while True:
+            state = self.dataproc.follow(job, self.left(), lambda: self.killed)
+            if self.killed:
+                raise AirflowException(KILLED)
+            self.certain(job, state)
+            if state != "missing" or not 0 <= time.time() - at < SUBMITTING or not self.left():
+                return state
+            time.sleep(PAUSES[-1])
+
+    def earlier_stream(self):
+        """The stream that an earlier try deployed, if it runs and is what is wanted."""
+        found = self.kept.read() if self.kept else None
+        if not found:
+            return None
+        job, same, at = found
+        self.told = job
+        state = self.asked(job)
+        state = self.look(job, at) if state == "missing" else state
+        with self.judged():
+            if state == "live":
+                self.settle(job, min(NAMING, self.left()), "an earlier try deployed it")
+        self.over = self.ended = False
+        return job if state == "live" and (same or self.kept.stream) else None
 
     def proven(self):
         """What a run proves that ended with exit code 0."""
@@ -1011,6 +1134,7 @@ class Attempt:
         if missing == "done":
             self.settle(job, self.left(), "the CLI did not say that it is done")
         elif missing == "counts":
+            self.ended = True
             self.counted(job)
 
     def after_failure(self, end):
@@ -1023,6 +1147,7 @@ class Attempt:
             # A usage error stays one.
             raise (AirflowFailException if end == 2 else AirflowException)(what)
         if self.provider != "gcp":
+            self.ended = True  # nobody else can be asked
             hand = "; see to it that the job has ended, then run it again" if late else ""
             raise (AirflowFailException if late else AirflowException)(f"{what} (job {job}){hand}")
         # The CLI has waited for a manifest long enough.
@@ -1039,9 +1164,11 @@ class Attempt:
 
         def enough():
             named.append(self.names(job))
-            return named[-1]
+            return named[-1] or self.killed
 
         state = self.dataproc.follow(job, seconds, enough)
+        if self.killed:
+            raise AirflowException(KILLED)
         if state == "live" and self.stream:
             if named and named[-1]:
                 return
@@ -1049,11 +1176,8 @@ class Attempt:
                 f"{before}; job {job} runs, but no manifest names it; {by_hand(job)}"
             )
         if state == "live":
-            killing = self.kill_job()
-            if killing:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    killing.wait(timeout=60)
-            raise AirflowException(f"{before}; job {job} still ran and was killed")
+            self.killed_at_last(job, before)
+        self.ended = " " not in state
         if state == "DONE" and not self.stream:
             return self.counted(job) if "counts" in self.needs else None
         if " " in state:
@@ -1062,6 +1186,14 @@ class Attempt:
             )
         ended = {"missing": f"there is no job {job}"}.get(state, f"job {job} ended as {state}")
         raise AirflowException(f"{before}; {ended}")
+
+    def killed_at_last(self, job, before):
+        """Time is up for a job."""
+        killing = self.kill_job()
+        if killing:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                killing.wait(timeout=60)
+        raise AirflowException(f"{before}; job {job} still ran and was killed")
 
     def manifest(self):
         """The job that the stream's manifest names: `(known, job)`."""
@@ -1593,12 +1725,13 @@ class Worker:
         return around
 
     @contextlib.contextmanager
-    def attempted(self, conf, argv, minutes, index=None, more=(), proof="cli"):
+    def attempted(self, conf, argv, minutes, index=None, more=(), proof="cli", kept=None):
         """A try in a folder of its own."""
         index = index or read_index(MANIFEST["files"])
         around = self.around(conf, argv, index, more)
         with job_folder(index, conf) as folder:
-            attempt = Attempt(around, self.job_mode, folder, minutes * 60, self.log, proof)
+            log = self.log
+            attempt = Attempt(around, self.job_mode, folder, minutes * 60, log, proof, kept)
             self.attempt, attempt.killed = attempt, self.killed
             try:
                 yield attempt
@@ -1640,6 +1773,12 @@ class Task(Worker, BaseOperator):
     def work(self, context):
         raise NotImplementedError
 
+    def kept(self, context, conf, argv, index=None, **more):
+        """Where the job of this command is found by another try: it is the same work where command
+        and config are the same."""
+        index = index or read_index(MANIFEST["files"])
+        return Kept(context, [argv, index["files"].get(conf, [0] * 3)[2]], **more)
+
     def recovered(self):
         """A success ends a row of failed days."""
         if self.breaks and self.config:
@@ -1667,7 +1806,8 @@ class ChrononJob(Task):
         argv, more = fill(spec["argv"], **days, operation=operation(context)), {}
         if self.job_mode in (MANIFEST["cluster"] or {}):
             more = {CLUSTER: cluster_name(context, self.task_id)}
-        how = {"more": more, "proof": spec["proof"]}
+        kept = self.kept(context, spec["conf"], fill(spec["argv"], **days))
+        how = {"more": more, "proof": spec["proof"], "kept": kept}
         with self.attempted(spec["conf"], argv, spec["minutes"], **how) as attempt:
             attempt.run(argv)
         self.recovered()
@@ -1682,9 +1822,11 @@ class KeepAlive(Task):
     def work(self, context):
         Breaker(self.config, self.job_mode).check(context)
         spec = self.spec
-        with self.attempted(spec["conf"], spec["argv"], spec["minutes"]) as attempt:
+        kept = self.kept(context, spec["conf"], spec["argv"], stream=True)
+        how = {"minutes": spec["minutes"], "kept": kept}
+        with self.attempted(spec["conf"], spec["argv"], **how) as attempt:
             # A driver on this machine looks itself whether its application runs.
-            job = self.live(attempt) if attempt.provider else None
+            job = attempt.provider and (attempt.earlier_stream() or self.live(attempt))
             if job:
                 self.log.info("the stream runs as job %s: there is nothing to do", job)
                 attempt.job, attempt.over = job, True
@@ -2109,7 +2251,9 @@ class BoundedJob(Task):
                 self.date = show(end, DAILY["format"]) if end else safe_date(context)
                 days = {**span, "ds": span["end_ds"]} if end else {}
                 argv = fill(request.argv, **days, operation=f"{operation(context)}-{number}")
-                with self.attempted(conf, argv, minutes, index, more, job["proof"]) as attempt:
+                kept = self.kept(context, conf, [number, *fill(request.argv, **days)], index)
+                how = {"more": more, "proof": job["proof"], "kept": kept}
+                with self.attempted(conf, argv, minutes, index, **how) as attempt:
                     attempt.run(argv)
                 if len(self.spans) > 1:
                     done.write(number if number < len(self.spans) else None)
@@ -2205,7 +2349,8 @@ class MetadataUpload(Task):
         conf, minutes = spec["conf"], spec["minutes"]
         argv = fill(spec["argv"], operation=operation(context))
         with own_cluster(self, context, conf, argv, minutes) as more:
-            how = {"more": more, "proof": spec["proof"]}
+            kept = self.kept(context, conf, spec["argv"])
+            how = {"more": more, "proof": spec["proof"], "kept": kept}
             with self.attempted(conf, argv, minutes, **how) as attempt:
                 attempt.run(argv)
         self.recovered()
