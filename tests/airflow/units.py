@@ -625,6 +625,33 @@ class Told(unittest.TestCase):
         self.assertEqual(len(said), 3)
         self.assertNotIn("secret", "".join(said))
 
+    def test_a_pause_that_cannot_be_described_hides_no_failure(self):
+        task = SimpleNamespace(
+            team="payments", config="c", job_mode="m", breaks=True, often=False, scrubber=None,
+            log=mock.Mock(),
+        )  # fmt: skip
+        more = context("scheduled", "2026-03-04", "2026-03-05")
+        more["ti"].task = task
+        error = mock.Mock(side_effect=RuntimeError("https://secret"))
+        with mock.patch.multiple(
+            L, read_variable=error, write_variable=error, tell=mock.DEFAULT
+        ) as mocks:
+            L.on_failure(more)
+            with mock.patch.object(L.Breaker, "failed", lambda *_: (True, True)):
+                L.on_failure(more)
+            self.assertEqual(mocks["tell"].call_count, 2)
+
+    def test_a_connection_is_found_where_each_version_has_it(self):
+        with mock.patch.dict(os.environ, AIRFLOW_CONN_X='{"conn_type": "http", "host": "h"}'):
+            self.assertEqual(L.connection("x").host, "h")
+        hook, first = mock.Mock(), L._first
+        only_old = lambda *places: (  # noqa: E731: as in 3.0
+            hook if any(it == "airflow.hooks.base:BaseHook" for it in places) else first(*places)
+        )
+        with mock.patch.object(L, "_first", only_old):
+            L.connection("x")
+        hook.get_connection.assert_called_once_with("x")
+
     def test_a_failure_of_a_stream_is_told_once_a_day(self):
         task = SimpleNamespace(
             team="payments", config="c", job_mode="streaming", breaks=True, often=True,

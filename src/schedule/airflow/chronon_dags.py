@@ -105,8 +105,8 @@ def write_variable(name, value):
 
 
 def connection(name):
-    hook = _first("airflow.sdk:BaseHook") if THREE else _first("airflow.hooks.base:BaseHook")
-    return hook.get_connection(name)
+    places = ("airflow.sdk:BaseHook", "airflow.hooks.base:BaseHook")  # 3.0 has it at the old place
+    return _first(*places[0 if THREE else 1 :]).get_connection(name)
 
 
 def stats():
@@ -1388,10 +1388,12 @@ def on_failure(context):
     scrubber = getattr(task, "scrubber", None) or Scrubber()
     why = scrubber.text(str(context.get("exception") or "")[:2000])
     where = getattr(task, "config", None) or ti.task_id
-    paused, new = False, True
-    if getattr(task, "breaks", False):
+    paused, new = None, True
+    if getattr(task, "breaks", False) and task.config:
+        breaker = Breaker(task.config, task.job_mode)
         try:
-            paused, new = Breaker(task.config, task.job_mode).failed(context)
+            pauses, new = breaker.failed(context)
+            paused = breaker.sentence() if pauses else None
         except Exception as error:  # noqa: BLE001: the alert is more important
             task.log.warning("the failure was not counted: %s", type(error).__name__)
     if not new and getattr(task, "often", False):
@@ -1399,8 +1401,8 @@ def on_failure(context):
         return
     team = team_of(getattr(task, "team", None))
     if paused:
-        more = f"{why}\n{Breaker(task.config, task.job_mode).sentence()}"
-        tell(team, make_alert(context, f"Chronon: {where} is paused", more), task.log)
+        alert = make_alert(context, f"Chronon: {where} is paused", f"{why}\n{paused}")
+        tell(team, alert, task.log)
     else:
         tell(team, make_alert(context, f"Chronon: {where} failed", why), task.log)
 
