@@ -791,6 +791,14 @@ class Clusters(Case):
         self.assertEqual(names, [create[3], None])
         self.assertEqual(PROGRAMS.clusters(), {})
 
+    def test_a_run_with_nothing_to_compute_makes_no_cluster(self):
+        tasks = {"upload": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}"))}
+        self.published({"gb": dag(tasks, schedule="0 * * * *")}, cluster={"upload": self.SIZES})
+        with scheduled(self):
+            ran = self.run_dag("gb", DAY.replace(hour=5))
+        self.assertEqual(set(ran.tasks.values()), {"skipped"}, ran.log)
+        self.assertEqual(self.gcloud("clusters"), [])
+
     def test_a_failing_job_deletes_its_cluster_and_fails_the_run(self):
         PROGRAMS.turn(of={"--original-mode=upload": {"state": "ERROR"}})
         ran = self.upload()

@@ -625,6 +625,23 @@ class Told(unittest.TestCase):
         self.assertEqual(len(said), 3)
         self.assertNotIn("secret", "".join(said))
 
+    def test_a_run_that_took_too_long_is_told(self):
+        manifest = {**L.MANIFEST, "dags": {"live": support.dag({}, kind="streaming")}}
+        bare = {"dag": SimpleNamespace(dag_id="live"), "run_id": "r"}  # all that 3.x may give
+        with mock.patch.object(L, "MANIFEST", manifest), mock.patch.object(L, "tell") as tell:
+            for reason in ("task_failure", None, "all_tasks_deadlocked"):
+                L.on_timeout({**bare, "reason": reason})
+            tell.assert_not_called()
+            L.on_timeout({**bare, "reason": "timed_out"})
+            L.on_timeout({**context(), "dag": bare["dag"], "reason": "timed_out"})
+        (team, alert, _), (_, other, _) = (it[0] for it in tell.call_args_list)
+        self.assertEqual((team["alerts"], alert), (["email"], other))
+        self.assertIn("dag: live\nteam: payments\nrun: r", alert["text"])
+        for kind, told in (("streaming", True), ("metadata", True), ("batch", False)):
+            made = L.make_dag("d", support.dag({}, kind=kind))
+            self.assertEqual(bool(made.on_failure_callback), told, kind)
+            self.assertEqual(bool(made.dagrun_timeout), told, kind)
+
     def test_a_pause_that_cannot_be_described_hides_no_failure(self):
         task = SimpleNamespace(
             team="payments", config="c", job_mode="m", breaks=True, often=False, scrubber=None,

@@ -18,6 +18,7 @@ import hashlib
 import html
 import importlib
 import json
+import logging
 import os
 import queue
 import random
@@ -1407,6 +1408,25 @@ def on_failure(context):
         tell(team, make_alert(context, f"Chronon: {where} failed", why), task.log)
 
 
+def on_timeout(context):
+    """Airflow calls this for every failed run. Of one that took too long it skips the tasks that
+    are left, and tells nobody; all other failures are told by their tasks."""
+    if context.get("reason") != "timed_out":
+        return
+    dag_id = context["dag"].dag_id
+    run = context.get("run_id") or context["dag_run"].run_id
+    name = MANIFEST["dags"].get(dag_id, {}).get("team")
+    facts = {"dag": dag_id, "team": name or "", "run": run}
+    text = "\n".join(f"{it}: {value}" for it, value in facts.items() if value)
+    alert = {
+        "title": f"Chronon: a run of {dag_id} took too long",
+        "text": f"{text}\nwhat was left of it was skipped; its tasks show what they waited for",
+        "facts": facts,
+        "key": sha256(f"{dag_id}|{run}|timed out".encode())[:40],
+    }
+    tell(team_of(name), alert, logging.getLogger(__name__))
+
+
 class Breaker:
     """Pauses a config whose job failed on several days in a row.
 
@@ -2073,6 +2093,7 @@ class ClusterTask(Worker, BaseOperator):
 class CreateCluster(ClusterTask):
     def execute(self, context):
         Breaker(self.config, self.job_mode).check(context)
+        slots_due(context, self.spec["grid"])  # no cluster for a job that has nothing to do
         self.cluster_made = cluster = self.cluster(context)
         team = team_of(self.team)
         cluster.create(cluster.create_argv(team, self.job_mode, self.spec["minutes"]))
@@ -2398,6 +2419,7 @@ def make_dag(dag_id, spec):
         max_active_runs=RUNS[spec["kind"]],
         max_active_tasks=spec["concurrency"],
         dagrun_timeout=DAG_TIMEOUT.get(spec["kind"]),
+        on_failure_callback=on_timeout if spec["kind"] in DAG_TIMEOUT else None,
         tags=spec["tags"],
         is_paused_upon_creation=False,
         doc_md=f"Made by chronon-plan from commit `{MANIFEST['commit']}` for env "
