@@ -497,7 +497,7 @@ class Sensors(Case):
         sensor = spec.pop("sensor", sensor)
         team = {**TEAM, "poke_minutes": 0.005, "wait_hours": 2 / 3600}
         self.published(
-            {"gb": dag({"wait": partition("raw.x", **spec)})}, sensor=sensor,
+            {"gb": dag({"wait": partition(**{"table": "raw.x", **spec})})}, sensor=sensor,
             teams={"payments": team},
         )  # fmt: skip
         return self.run_dag("gb")
@@ -531,6 +531,15 @@ class Sensors(Case):
         self.write("raw.x", {"ds": ["2026-03-04"], "hr": ["22"], "v": [1]})
         self.assertEqual(self.waiting(below=["hr=23"]).state, "failed")
         self.assertEqual(self.waiting(below=["hr=22"]).state, "success")
+
+    def test_a_table_without_partitions_fails_at_once(self):
+        self.write("raw.x", {"v": [1]})
+        ran = self.waiting()
+        self.assertEqual(ran.state, "failed")
+        self.assertIn("raw.x has no partition column ds", ran.log)
+        self.write("raw.y", {"hr": ["22"], "v": [1]})
+        ran = self.waiting(table="raw.y")
+        self.assertIn("raw.y has no partition column ds (its own: hr)", ran.log)
 
     def test_a_partition_that_comes_later(self):
         team = {**TEAM, "poke_minutes": 0.01, "wait_hours": 1}
@@ -592,6 +601,11 @@ class Sensors(Case):
         self.assertIn("failed.", ran.log)
         self.assertLess(time.monotonic() - started, 60)
         self.assertEqual(self.run_dag("old").state, "success")
+        if THREE:  # a run by hand need not have a date
+            self.assertEqual(self.run_dag("old", None).state, "success")
+            ran = self.run_dag("reader", None)
+            self.assertIn("poking for", ran.log.lower())
+            self.assertEqual(ran.tasks["wait"], "failed", ran.log)
 
 
 class Streams(Case):
@@ -893,6 +907,15 @@ class Bounded(Case):
         self.assertEqual(len({it[3] for it in self.gcloud("create")}), 2)
         self.assertEqual(PROGRAMS.clusters(), {})
 
+    def test_the_team_of_the_config_is_told_of_a_failing_chunk(self):
+        self.bounded(teams={"payments": Failures.TARGETS})
+        PROGRAMS.turn(state="ERROR")
+        self.run_dag("chronon_gb_backfill", conf={**self.CONF, "end_ds": "2026-01-02"})
+        self.assertEqual(len(RECEIVER.posts), 3)
+        for part in ("team: payments", "config: group_bys/payments/features.clicks__1",
+                     "date: 2026-01-02", "task: job[0]"):  # fmt: skip
+            self.assertIn(part, RECEIVER.posts[0][2]["text"])
+
     def test_every_mistake_is_told_at_once(self):
         self.bounded()
         conf = {"conf": "rm -rf /", "command": "x", "chunk_days": 0, "parallel": 9, "mode": "fetch"}
@@ -934,6 +957,7 @@ class Bounded(Case):
 
 
 class Metadata(Case):
+    teams = {}
     CONFIGS = {
         f"group_bys/payments.features.{name}__1": {
             "conf": f"compiled/group_bys/payments/features.{name}__1",
@@ -956,7 +980,7 @@ class Metadata(Case):
             with open(os.path.join(self.state, "state.json"), "w") as out:
                 json.dump(document, out)
         spec = dag({}, kind="metadata", team=None, schedule="*/10 * * * *", configs=self.CONFIGS)
-        self.published({"chronon_metadata": spec})
+        self.published({"chronon_metadata": spec}, teams=self.teams)
         PROGRAMS.forget()
         PROGRAMS.turn(**self.knobs)
         ran = self.run_dag("chronon_metadata")
@@ -983,6 +1007,15 @@ class Metadata(Case):
         self.assertEqual(ran.tasks["metadata_upload"], "skipped")
         Variable.delete("chronon_metadata.prod")
         self.assertEqual(self.run_with([])[1], ["clicks", "live", "other"])
+
+    def test_the_team_of_a_config_is_told(self):
+        Variable.delete("chronon_metadata.prod")
+        self.knobs = {"state": "ERROR"}
+        self.teams = {"payments": Failures.TARGETS}
+        self.run_with([self.row("clicks"), self.row("live")])
+        self.assertEqual(len(RECEIVER.posts), 3)
+        for part in ("team: payments", "config: group_bys/payments.features.other__1"):
+            self.assertIn(part, RECEIVER.posts[0][2]["text"])
 
     def test_what_fails_is_tried_again_and_fails_the_run(self):
         Variable.delete("chronon_metadata.prod")

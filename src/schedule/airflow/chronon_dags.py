@@ -1366,7 +1366,7 @@ def make_alert(context, title, more):
         "dag": ti.dag_id,
         "team": getattr(task, "team", None) or "",
         "config": getattr(task, "config", None) or "",
-        "date": safe_date(context),
+        "date": getattr(task, "date", None) or safe_date(context),
         "task": ti.task_id + (f"[{ti.map_index}]" if getattr(ti, "map_index", -1) >= 0 else ""),
         "run": ti.run_id,
         "log": log_url(ti) or "",
@@ -1987,10 +1987,18 @@ def check_delta(sensor, needed):
     namespace, table = namespace_of(sensor.spec["table"])
     path = fill([MANIFEST["sensor"]["path"]], namespace=namespace, table=table)[0]
     try:
-        partitions = DeltaTable(path).partitions()
+        delta = DeltaTable(path)
     except TableNotFoundError:
         sensor.log.info("there is no table at %s yet", path)
         return False
+    own, asked = delta.metadata().partition_columns, sensor.columns("")
+    lacks = ", ".join(name for name, _ in asked if name not in own)
+    if lacks:
+        raise AirflowFailException(
+            f"table {sensor.spec['table']} has no partition column {lacks} "
+            f"(its own: {', '.join(own) or 'none'}), so that nothing would ever come"
+        )
+    partitions = delta.partitions()
     missing = [it for it in needed if not any(has(row, sensor.columns(it)) for row in partitions)]
     sensor.log.info("missing: %s", ", ".join(missing) or "none")
     return not missing
