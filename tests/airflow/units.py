@@ -391,6 +391,24 @@ class Files(unittest.TestCase):
             self.assertEqual(open(os.path.join(folder, "compiled/shared"), "rb").read(), b"two")
         self.assertFalse(os.path.exists(folder))
 
+    def test_what_a_dead_worker_left_is_removed(self):
+        index = L.read_index(self.digest)
+        with tempfile.TemporaryDirectory() as system, mock.patch.object(
+            L.tempfile, "tempdir", system
+        ):
+            left, new, other = (os.path.join(system, it) for it in ("chronon-job-a", "chronon-job-b", "x"))
+            for place in (left, new, other):
+                os.mkdir(place)
+            with L.job_folder(index, "other") as held:
+                for place in (left, other, held):
+                    os.utime(place, (1, 1))
+                with L.job_folder(index, "other") as folder:
+                    self.assertEqual(
+                        set(os.listdir(system)),
+                        {os.path.basename(it) for it in (new, other, held, folder)},
+                    )
+            self.assertEqual(set(os.listdir(system)), {"chronon-job-b", "x"})
+
     def test_what_was_changed_is_refused(self):
         index = L.read_index(self.digest)
         with open(self.pack, "rb") as file:

@@ -197,11 +197,31 @@ def read_file(index, path):
     return content
 
 
+FOLDER = "chronon-job-"
+
+
+def sweep(system, age=3600):
+    """Removes the folders of workers that died: nobody holds them any more."""
+    for name in os.listdir(system):
+        path = os.path.join(system, name)
+        with contextlib.suppress(OSError):  # it is another user's, or others sweep too
+            if name.startswith(FOLDER) and time.time() - os.stat(path).st_mtime > age:
+                handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)
+                finally:
+                    os.close(handle)
+
+
 @contextlib.contextmanager
 def job_folder(index, conf):
     """A fresh folder with exactly what a job needs; it is gone afterwards."""
-    folder = tempfile.mkdtemp(prefix="chronon-")
+    sweep(tempfile.gettempdir())
+    folder = tempfile.mkdtemp(prefix=FOLDER)
+    held = os.open(folder, os.O_RDONLY)
     try:
+        fcntl.flock(held, fcntl.LOCK_EX)
         for path in sorted({*index["shared"], conf}):
             content, file = read_file(index, path), os.path.normpath(os.path.join(folder, path))
             if not file.startswith(folder + os.sep):
@@ -214,6 +234,7 @@ def job_folder(index, conf):
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
 
 
 def fill(argv, **values):
