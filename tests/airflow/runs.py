@@ -907,6 +907,16 @@ class Bounded(Case):
         self.assertEqual(len({it[3] for it in self.gcloud("create")}), 2)
         self.assertEqual(PROGRAMS.clusters(), {})
 
+    def test_a_cluster_that_cannot_be_deleted_is_told_and_the_job_is_done(self):
+        self.bounded(cluster={"backfill": Clusters.SIZES}, teams={"payments": Failures.TARGETS})
+        PROGRAMS.turn(delete="BROKEN")
+        conf = {**self.CONF, "end_ds": "2026-01-02"}
+        ran = self.run_dag("chronon_gb_backfill", conf=conf)
+        self.assertEqual((ran.state, len(PROGRAMS.calls("java"))), ("success", 1), ran.log)
+        (name,) = PROGRAMS.clusters()
+        for part in ("a cluster was left behind", f"cluster {name} could not be deleted", "team: payments"):
+            self.assertIn(part, RECEIVER.posts[0][2]["text"])
+
     def test_the_team_of_the_config_is_told_of_a_failing_chunk(self):
         self.bounded(teams={"payments": Failures.TARGETS})
         PROGRAMS.turn(state="ERROR")

@@ -402,6 +402,8 @@ match argv[:3]:
     case ["dataproc", "clusters", "delete"]:
         if argv[3] not in known():
             fail("NOT_FOUND: Not found: Cluster")
+        if knobs.get("delete") == "BROKEN":
+            fail("There was a problem refreshing your tokens")
         keep({k: v for k, v in known().items() if k != argv[3]})
     case ["storage", "cat", uri]:
         if knobs.get("cat") == "BROKEN":

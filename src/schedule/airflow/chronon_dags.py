@@ -2154,7 +2154,13 @@ def own_cluster(task, context, conf, argv, minutes, index=None):
         raise
     finally:
         task.cluster_made = None
-    cluster.delete()
+    try:
+        cluster.delete()
+    except AirflowException as error:
+        # The job is done, and must not be done again for this.
+        task.log.error("%s", error)
+        alert = make_alert(context, "Chronon: a cluster was left behind", str(error))
+        tell(team_of(task.team), alert, task.log)
 
 
 # --- Jobs by hand --------------------------------------------------------------------------------
