@@ -9,6 +9,7 @@ the command itself.
 
 import contextlib
 import copy
+import hashlib
 import json
 import os
 import re
@@ -338,6 +339,139 @@ class Jobs(Case):
         self.assertIn("the run's conf asks for the days", ran.log)
 
 
+class Deaths(Case):
+    """A worker that dies hard while it waits for a job: what a node does that is lost."""
+
+    BOUNDED = {"modes": ["backfill"], "types": ["group_bys"], "parallel": 1}
+
+    def setUp(self):
+        super().setUp()
+        for name in self.kept():
+            Variable.delete(name)
+        tasks = {"upload": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}"))}
+        bounded = dag({}, kind="bounded", schedule=None, team=None, **self.BOUNDED)
+        self.published({"gb": dag(tasks), "chronon_gb_backfill": bounded})
+
+    def kept(self):
+        with create_session() as session:
+            names = session.query(Variable.key).filter(Variable.key.like("chronon_job.%"))
+            return [it[0] for it in names]
+
+    def again(self, dag_id="gb", **more):
+        """The run of the worker that died, once more; its id holds its time in 3.x."""
+        with create_session() as session:
+            found = session.query(DagRun).filter(DagRun.dag_id == dag_id).first() if THREE else None
+            more = {**more, "run_after": found.run_after} if found else more
+        return self.run_dag(dag_id, **more)
+
+    def dies(self, dag_id="gb", conf=None):
+        """A run whose worker dies when its job is submitted; gives the job."""
+        PROGRAMS.turn(sleep=300)
+        command = [sys.executable, "-W", "ignore", "-m", "airflow", "dags", "test", dag_id]
+        child = subprocess.Popen(
+            [*command, "2026-03-04", *(["--conf", json.dumps(conf)] if conf else [])],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not self.kept() or not PROGRAMS.pid():
+            self.assertLess(time.monotonic(), deadline, "nothing was submitted")
+            self.assertIsNone(child.poll(), "the run ended by itself")
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(os.getpgid(PROGRAMS.pid()), signal.SIGKILL)
+        PROGRAMS.turn()
+        return self.job_id()
+
+    def job_id(self):
+        return next(it[9:] for it in self.java() if it.startswith("--job-id="))
+
+    def test_what_still_runs_is_waited_for(self):
+        lost = self.dies()
+        PROGRAMS.turn(state="RUNNING")
+        threading.Timer(5, PROGRAMS.turn, (), {"state": "DONE"}).start()
+        ran = self.again()
+        self.assertEqual(ran.state, "success", ran.log)
+        self.assertIn(f"an earlier try submitted job {lost}", ran.log)
+        self.assertEqual(len(PROGRAMS.calls("java")), 1, "a second one was submitted")
+        self.assertEqual((self.rows("gb")[-1]["job"], self.gcloud("kill")), (lost, []))
+        self.assertEqual(self.kept(), [])
+        # Nothing is left over of it: the same run once more does its work.
+        self.assertEqual(self.again().state, "success")
+        self.assertEqual(len(PROGRAMS.calls("java")), 2)
+        self.assertEqual(self.kept(), [])
+
+    def test_what_ended_otherwise_is_submitted_anew(self):
+        for state in ("ERROR", "CANCELLED", "NOT_FOUND"):
+            with self.subTest(state):
+                PROGRAMS.forget()
+                lost = self.dies()
+                PROGRAMS.turn(of={f"--job-id={lost}": {"state": state}})
+                # What is not there is looked for until it cannot be on its way any more.
+                with mock.patch.object(self.loader, "SUBMITTING", 0):
+                    ran = self.again()
+                self.assertEqual(ran.state, "success", ran.log)
+                self.assertEqual(len(PROGRAMS.calls("java")), 2)
+                self.assertNotEqual(self.job_id(), lost)
+                self.assertEqual(self.kept(), [])
+
+    def test_nothing_is_submitted_where_nobody_can_tell(self):
+        lost = self.dies()
+        PROGRAMS.turn(state="BROKEN")
+        ran = self.again()
+        self.assertEqual(ran.state, "failed")
+        self.assertIn("so that nothing was submitted", ran.log)
+        self.assertIn(f"delete the Airflow Variable `{self.kept()[0]}`", ran.log)
+        self.assertEqual((len(PROGRAMS.calls("java")), self.gcloud("kill")), (1, []))
+        PROGRAMS.turn(state="DONE")
+        ran = self.again()
+        self.assertEqual((ran.state, self.rows("gb")[-1]["job"]), ("success", lost))
+
+    def test_other_work_kills_the_lost_job_and_waits_for_its_end(self):
+        lost = self.dies()
+        tasks = {"upload": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}", "--other"))}
+        self.published({"gb": dag(tasks)})  # other work, as where a task is cleared
+        own = f"--job-id={lost}"
+        PROGRAMS.turn(of={own: {"state": "RUNNING"}})
+        threading.Timer(6, PROGRAMS.turn, (), {"of": {own: {"state": "CANCELLED"}}}).start()
+        ran = self.again()
+        self.assertEqual(ran.state, "success", ran.log)
+        self.assertEqual([it[3] for it in self.gcloud("kill")], [lost])
+        self.assertEqual(len(PROGRAMS.calls("java")), 2)
+
+    def test_a_chunk_goes_on(self):
+        conf = {"conf": GB, "start_ds": "2026-01-01", "end_ds": "2026-01-20", "chunk_days": 10}
+        lost = self.dies("chronon_gb_backfill", conf=conf)
+        ran = self.again("chronon_gb_backfill", conf=conf)
+        self.assertEqual(ran.state, "success", ran.log)
+        self.assertIn(f"job {lost} is done", ran.log)
+        self.assertEqual(len(PROGRAMS.calls("java")), 2, "one for each chunk")
+        self.assertEqual(self.kept(), [])
+
+    def test_a_try_that_airflow_ends_kills_the_job_it_waits_for(self):
+        lost = self.dies()
+        PROGRAMS.turn(state="RUNNING")
+
+        def kill_soon():
+            while not self.gcloud("describe"):
+                time.sleep(0.1)
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        thread = threading.Thread(target=kill_soon)
+        thread.start()
+        timer = threading.Timer(8, PROGRAMS.turn, (), {"state": "CANCELLED"})
+        timer.start()
+        with contextlib.suppress(BaseException):  # 2.x ends the try by one that nobody catches here
+            self.again()
+        thread.join()
+        timer.join()
+        self.assertEqual(self.rows("gb")[-1]["state"], "failed")
+        self.assertEqual([it[3] for it in self.gcloud("kill")][:1], [lost])
+        self.assertEqual(len(PROGRAMS.calls("java")), 1)
+
+
 def arrays(rows):
     from arro3.core import Array, DataType
 
@@ -363,7 +497,7 @@ class Sensors(Case):
         sensor = spec.pop("sensor", sensor)
         team = {**TEAM, "poke_minutes": 0.005, "wait_hours": 2 / 3600}
         self.published(
-            {"gb": dag({"wait": partition("raw.x", **spec)})}, sensor=sensor,
+            {"gb": dag({"wait": partition(**{"table": "raw.x", **spec})})}, sensor=sensor,
             teams={"payments": team},
         )  # fmt: skip
         return self.run_dag("gb")
@@ -397,6 +531,15 @@ class Sensors(Case):
         self.write("raw.x", {"ds": ["2026-03-04"], "hr": ["22"], "v": [1]})
         self.assertEqual(self.waiting(below=["hr=23"]).state, "failed")
         self.assertEqual(self.waiting(below=["hr=22"]).state, "success")
+
+    def test_a_table_without_partitions_fails_at_once(self):
+        self.write("raw.x", {"v": [1]})
+        ran = self.waiting()
+        self.assertEqual(ran.state, "failed")
+        self.assertIn("raw.x has no partition column ds", ran.log)
+        self.write("raw.y", {"hr": ["22"], "v": [1]})
+        ran = self.waiting(table="raw.y")
+        self.assertIn("raw.y has no partition column ds (its own: hr)", ran.log)
 
     def test_a_partition_that_comes_later(self):
         team = {**TEAM, "poke_minutes": 0.01, "wait_hours": 1}
@@ -458,6 +601,11 @@ class Sensors(Case):
         self.assertIn("failed.", ran.log)
         self.assertLess(time.monotonic() - started, 60)
         self.assertEqual(self.run_dag("old").state, "success")
+        if THREE:  # a run by hand need not have a date
+            self.assertEqual(self.run_dag("old", None).state, "success")
+            ran = self.run_dag("reader", None)
+            self.assertIn("poking for", ran.log.lower())
+            self.assertEqual(ran.tasks["wait"], "failed", ran.log)
 
 
 class Streams(Case):
@@ -514,6 +662,29 @@ class Streams(Case):
         with self.subTest("the check says no, and the job of the manifest runs"):
             ran = self.keep(state="RUNNING")
             self.assertEqual((ran.state, self.deploys()), ("success", 0), ran.log)
+
+
+    def test_a_stream_whose_deployer_died_is_not_deployed_beside_it(self):
+        BUCKET.put("flink-state", MANIFEST, b"flinkJobId=f,parentJobId=job-6")
+        self.keep(runs="job-6", state="RUNNING")
+        words = hashlib.sha256(b"live||alive|-1").hexdigest()[:32]
+        name = f"chronon_job.prod.{words}"
+        deployed = {"--streaming-mode=deploy": {"state": "RUNNING"}}
+        for state, named, expected in (
+            ("RUNNING", b"job-6", ("failed", 0)),
+            ("RUNNING", b"job-9", ("success", 0)),
+            ("BROKEN", b"job-6", ("failed", 0)),
+            ("ERROR", b"job-6", ("success", 1)),
+        ):
+            with self.subTest(state=state, named=named), mock.patch.object(self.loader, "NAMING", 3):
+                Variable.set(name, json.dumps({"job": "job-9", "what": "x", "at": 0}))
+                BUCKET.put("flink-state", MANIFEST, b"flinkJobId=f,parentJobId=" + named)
+                PROGRAMS.forget()
+                PROGRAMS.turn(state=state, of=deployed if expected[1] else {})
+                ran = self.run_dag("live")
+                self.assertEqual((ran.state, self.deploys()), expected, ran.log)
+                left = Variable.get(name, default_var=None)
+                self.assertEqual(left is None, expected[0] == "success")
 
 
 MANIFEST = "flink/manifests/payments.features.live__1/manifest.txt"
@@ -634,6 +805,14 @@ class Clusters(Case):
         self.assertEqual(names, [create[3], None])
         self.assertEqual(PROGRAMS.clusters(), {})
 
+    def test_a_run_with_nothing_to_compute_makes_no_cluster(self):
+        tasks = {"upload": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}"))}
+        self.published({"gb": dag(tasks, schedule="0 * * * *")}, cluster={"upload": self.SIZES})
+        with scheduled(self):
+            ran = self.run_dag("gb", DAY.replace(hour=5))
+        self.assertEqual(set(ran.tasks.values()), {"skipped"}, ran.log)
+        self.assertEqual(self.gcloud("clusters"), [])
+
     def test_a_failing_job_deletes_its_cluster_and_fails_the_run(self):
         PROGRAMS.turn(of={"--original-mode=upload": {"state": "ERROR"}})
         ran = self.upload()
@@ -724,6 +903,25 @@ class Bounded(Case):
         self.assertEqual(len({it[3] for it in self.gcloud("create")}), 2)
         self.assertEqual(PROGRAMS.clusters(), {})
 
+    def test_a_cluster_that_cannot_be_deleted_is_told_and_the_job_is_done(self):
+        self.bounded(cluster={"backfill": Clusters.SIZES}, teams={"payments": Failures.TARGETS})
+        PROGRAMS.turn(delete="BROKEN")
+        conf = {**self.CONF, "end_ds": "2026-01-02"}
+        ran = self.run_dag("chronon_gb_backfill", conf=conf)
+        self.assertEqual((ran.state, len(PROGRAMS.calls("java"))), ("success", 1), ran.log)
+        (name,) = PROGRAMS.clusters()
+        for part in ("a cluster was left behind", f"cluster {name} could not be deleted", "team: payments"):
+            self.assertIn(part, RECEIVER.posts[0][2]["text"])
+
+    def test_the_team_of_the_config_is_told_of_a_failing_chunk(self):
+        self.bounded(teams={"payments": Failures.TARGETS})
+        PROGRAMS.turn(state="ERROR")
+        self.run_dag("chronon_gb_backfill", conf={**self.CONF, "end_ds": "2026-01-02"})
+        self.assertEqual(len(RECEIVER.posts), 3)
+        for part in ("team: payments", "config: group_bys/payments/features.clicks__1",
+                     "date: 2026-01-02", "task: job[0]"):  # fmt: skip
+            self.assertIn(part, RECEIVER.posts[0][2]["text"])
+
     def test_every_mistake_is_told_at_once(self):
         self.bounded()
         conf = {"conf": "rm -rf /", "command": "x", "chunk_days": 0, "parallel": 9, "mode": "fetch"}
@@ -765,6 +963,7 @@ class Bounded(Case):
 
 
 class Metadata(Case):
+    teams = {}
     CONFIGS = {
         f"group_bys/payments.features.{name}__1": {
             "conf": f"compiled/group_bys/payments/features.{name}__1",
@@ -787,7 +986,7 @@ class Metadata(Case):
             with open(os.path.join(self.state, "state.json"), "w") as out:
                 json.dump(document, out)
         spec = dag({}, kind="metadata", team=None, schedule="*/10 * * * *", configs=self.CONFIGS)
-        self.published({"chronon_metadata": spec})
+        self.published({"chronon_metadata": spec}, teams=self.teams)
         PROGRAMS.forget()
         PROGRAMS.turn(**self.knobs)
         ran = self.run_dag("chronon_metadata")
@@ -814,6 +1013,15 @@ class Metadata(Case):
         self.assertEqual(ran.tasks["metadata_upload"], "skipped")
         Variable.delete("chronon_metadata.prod")
         self.assertEqual(self.run_with([])[1], ["clicks", "live", "other"])
+
+    def test_the_team_of_a_config_is_told(self):
+        Variable.delete("chronon_metadata.prod")
+        self.knobs = {"state": "ERROR"}
+        self.teams = {"payments": Failures.TARGETS}
+        self.run_with([self.row("clicks"), self.row("live")])
+        self.assertEqual(len(RECEIVER.posts), 3)
+        for part in ("team: payments", "config: group_bys/payments.features.other__1"):
+            self.assertIn(part, RECEIVER.posts[0][2]["text"])
 
     def test_what_fails_is_tried_again_and_fails_the_run(self):
         Variable.delete("chronon_metadata.prod")

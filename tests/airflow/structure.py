@@ -17,7 +17,7 @@ from pathlib import Path
 
 import support
 
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-structure-"))
+os.environ.setdefault("AIRFLOW_HOME", support.temporary("airflow-home-"))
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 warnings.simplefilter("ignore")
 

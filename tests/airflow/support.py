@@ -6,6 +6,7 @@ check each other. A test file runs under the Python of the Airflow that it is to
 """
 
 import atexit
+import contextlib
 import hashlib
 import http.server
 import json
@@ -15,6 +16,7 @@ import stat
 import sys
 import tempfile
 import threading
+import time
 import urllib.parse
 import zlib
 
@@ -26,11 +28,35 @@ DAILY = {"format": "yyyy-MM-dd", "minutes": 1440}
 HOURLY = {"format": "yyyy-MM-dd-HH", "minutes": 60}
 
 
+def scratch(prefix="chronon-airflow-"):
+    """The one folder of all that these tests and their programs write: it is gone when they are
+    over, and when they were killed the next ones remove it."""
+    system, owner = tempfile.gettempdir(), os.getpid()
+    for name in os.listdir(system):
+        pid = name[len(prefix) :].partition("-")[0] if name.startswith(prefix) else ""
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            shutil.rmtree(os.path.join(system, name), ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=f"{prefix}{owner}-")
+
+    def remove():
+        # What was forked from here ends too, and others may write to the very end.
+        for _ in range(5 if os.getpid() == owner else 0):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not os.path.exists(folder):
+                break
+            time.sleep(0.5)
+
+    atexit.register(remove)
+    tempfile.tempdir = os.environ["TMPDIR"] = folder
+    return folder
+
+
+SCRATCH = scratch()
+
+
 def temporary(prefix):
     """A folder that is gone when the tests are over."""
-    folder = tempfile.mkdtemp(prefix=prefix)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return tempfile.mkdtemp(prefix=prefix, dir=SCRATCH)
 
 
 def canonical(document):
@@ -376,6 +402,8 @@ match argv[:3]:
     case ["dataproc", "clusters", "delete"]:
         if argv[3] not in known():
             fail("NOT_FOUND: Not found: Cluster")
+        if knobs.get("delete") == "BROKEN":
+            fail("There was a problem refreshing your tokens")
         keep({k: v for k, v in known().items() if k != argv[3]})
     case ["storage", "cat", uri]:
         if knobs.get("cat") == "BROKEN":
@@ -422,6 +450,12 @@ class StandIns:
             return []
         with open(file) as lines:
             return [json.loads(line) for line in lines]
+
+    def pid(self):
+        """The process of the newest java; none before the first."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            with open(os.path.join(self.folder, "pid")) as file:
+                return int(file.read())
 
     def clusters(self):
         file = os.path.join(self.folder, "clusters.json")

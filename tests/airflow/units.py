@@ -391,6 +391,24 @@ class Files(unittest.TestCase):
             self.assertEqual(open(os.path.join(folder, "compiled/shared"), "rb").read(), b"two")
         self.assertFalse(os.path.exists(folder))
 
+    def test_what_a_dead_worker_left_is_removed(self):
+        index = L.read_index(self.digest)
+        with tempfile.TemporaryDirectory() as system, mock.patch.object(
+            L.tempfile, "tempdir", system
+        ):
+            left, new, other = (os.path.join(system, it) for it in ("chronon-job-a", "chronon-job-b", "x"))
+            for place in (left, new, other):
+                os.mkdir(place)
+            with L.job_folder(index, "other") as held:
+                for place in (left, other, held):
+                    os.utime(place, (1, 1))
+                with L.job_folder(index, "other") as folder:
+                    self.assertEqual(
+                        set(os.listdir(system)),
+                        {os.path.basename(it) for it in (new, other, held, folder)},
+                    )
+            self.assertEqual(set(os.listdir(system)), {"chronon-job-b", "x"})
+
     def test_what_was_changed_is_refused(self):
         index = L.read_index(self.digest)
         with open(self.pack, "rb") as file:
@@ -494,6 +512,43 @@ def write_rows(arguments):
         L.append_row(state, "runs/d/2026-03-04.jsonl", {"w": writer, "n": number, "x": "y" * 9000})
 
 
+class Found(unittest.TestCase):
+    def test_the_job_of_an_earlier_try_is_told_from_other_work(self):
+        kept, more = {}, context()
+        with mock.patch.multiple(L, read_variable=kept.get, write_variable=kept.__setitem__):
+            L.Kept(more, ["a"]).keep("job-1")
+            (name,) = kept
+            self.assertRegex(name, r"^chronon_job\.prod\.[0-9a-f]{32}$")
+            self.assertEqual(L.Kept(more, ["a"]).read()[:2], ("job-1", True))
+            self.assertEqual(L.Kept(more, ["b"]).read()[:2], ("job-1", False))
+            more["ti"].max_tries = 3  # as where the task was cleared
+            self.assertEqual(L.Kept(more, ["a"]).read()[:2], ("job-1", False))
+            more["ti"].run_id = "other"
+            self.assertIsNone(L.Kept(more, ["a"]).read())
+            for wrong in (None, [], {"job": "--flag"}, {"job": "a;b"}, {}):
+                kept[name] = wrong
+                self.assertIsNone(L.Kept(context(), ["a"]).read(), wrong)
+            stream = L.Kept(context(), ["a"], stream=True).name
+            self.assertEqual(L.Kept(more, ["b"], stream=True).name, stream, "of all runs")
+
+    def test_what_cannot_be_kept_must_not_run(self):
+        env = {"CLOUD_PROVIDER": "gcp", "PATH": os.environ["PATH"]}
+        around = L.Surroundings("{}", "upload", [], env, "zip")
+        kept = mock.Mock(read=lambda: None, keep=mock.Mock(side_effect=RuntimeError("no")))
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(
+            L.tempfile, "gettempdir", lambda: folder
+        ):
+            attempt = L.Attempt(around, "upload", folder, 30, mock.Mock(), kept=kept)
+            said = f"x Running command: java {L.SUBMITTER} --job-id=job-1"
+            code = f"print({said!r}, flush=True); import time; time.sleep(60)"
+            started = time.monotonic()
+            with self.assertRaises(RuntimeError):
+                attempt.run([sys.executable, "-c", code])
+        self.assertLess(time.monotonic() - started, 20)
+        self.assertIsNotNone(attempt.process.child.returncode, "it runs on")
+        kept.keep.assert_called_once_with("job-1")
+
+
 class RunLog(unittest.TestCase):
     def test_many_write_at_once_to_a_folder(self):
         state = support.temporary("state-")
@@ -587,6 +642,50 @@ class Told(unittest.TestCase):
         said = [str(it) for it in log.error.call_args_list]
         self.assertEqual(len(said), 3)
         self.assertNotIn("secret", "".join(said))
+
+    def test_a_run_that_took_too_long_is_told(self):
+        manifest = {**L.MANIFEST, "dags": {"live": support.dag({}, kind="streaming")}}
+        bare = {"dag": SimpleNamespace(dag_id="live"), "run_id": "r"}  # all that 3.x may give
+        with mock.patch.object(L, "MANIFEST", manifest), mock.patch.object(L, "tell") as tell:
+            for reason in ("task_failure", None, "all_tasks_deadlocked"):
+                L.on_timeout({**bare, "reason": reason})
+            tell.assert_not_called()
+            L.on_timeout({**bare, "reason": "timed_out"})
+            L.on_timeout({**context(), "dag": bare["dag"], "reason": "timed_out"})
+        (team, alert, _), (_, other, _) = (it[0] for it in tell.call_args_list)
+        self.assertEqual((team["alerts"], alert), (["email"], other))
+        self.assertIn("dag: live\nteam: payments\nrun: r", alert["text"])
+        for kind, told in (("streaming", True), ("metadata", True), ("batch", False)):
+            made = L.make_dag("d", support.dag({}, kind=kind))
+            self.assertEqual(bool(made.on_failure_callback), told, kind)
+            self.assertEqual(bool(made.dagrun_timeout), told, kind)
+
+    def test_a_pause_that_cannot_be_described_hides_no_failure(self):
+        task = SimpleNamespace(
+            team="payments", config="c", job_mode="m", breaks=True, often=False, scrubber=None,
+            log=mock.Mock(),
+        )  # fmt: skip
+        more = context("scheduled", "2026-03-04", "2026-03-05")
+        more["ti"].task = task
+        error = mock.Mock(side_effect=RuntimeError("https://secret"))
+        with mock.patch.multiple(
+            L, read_variable=error, write_variable=error, tell=mock.DEFAULT
+        ) as mocks:
+            L.on_failure(more)
+            with mock.patch.object(L.Breaker, "failed", lambda *_: (True, True)):
+                L.on_failure(more)
+            self.assertEqual(mocks["tell"].call_count, 2)
+
+    def test_a_connection_is_found_where_each_version_has_it(self):
+        with mock.patch.dict(os.environ, AIRFLOW_CONN_X='{"conn_type": "http", "host": "h"}'):
+            self.assertEqual(L.connection("x").host, "h")
+        hook, first = mock.Mock(), L._first
+        only_old = lambda *places: (  # noqa: E731: as in 3.0
+            hook if any(it == "airflow.hooks.base:BaseHook" for it in places) else first(*places)
+        )
+        with mock.patch.object(L, "_first", only_old):
+            L.connection("x")
+        hook.get_connection.assert_called_once_with("x")
 
     def test_a_failure_of_a_stream_is_told_once_a_day(self):
         task = SimpleNamespace(

@@ -18,6 +18,7 @@ import hashlib
 import html
 import importlib
 import json
+import logging
 import os
 import queue
 import random
@@ -105,8 +106,8 @@ def write_variable(name, value):
 
 
 def connection(name):
-    hook = _first("airflow.sdk:BaseHook") if THREE else _first("airflow.hooks.base:BaseHook")
-    return hook.get_connection(name)
+    places = ("airflow.sdk:BaseHook", "airflow.hooks.base:BaseHook")  # 3.0 has it at the old place
+    return _first(*places[0 if THREE else 1 :]).get_connection(name)
 
 
 def stats():
@@ -196,11 +197,31 @@ def read_file(index, path):
     return content
 
 
+FOLDER = "chronon-job-"
+
+
+def sweep(system, age=3600):
+    """Removes the folders of workers that died: nobody holds them any more."""
+    for name in os.listdir(system):
+        path = os.path.join(system, name)
+        with contextlib.suppress(OSError):  # it is another user's, or others sweep too
+            if name.startswith(FOLDER) and time.time() - os.stat(path).st_mtime > age:
+                handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)
+                finally:
+                    os.close(handle)
+
+
 @contextlib.contextmanager
 def job_folder(index, conf):
     """A fresh folder with exactly what a job needs; it is gone afterwards."""
-    folder = tempfile.mkdtemp(prefix="chronon-")
+    sweep(tempfile.gettempdir())
+    folder = tempfile.mkdtemp(prefix=FOLDER)
+    held = os.open(folder, os.O_RDONLY)
     try:
+        fcntl.flock(held, fcntl.LOCK_EX)
         for path in sorted({*index["shared"], conf}):
             content, file = read_file(index, path), os.path.normpath(os.path.join(folder, path))
             if not file.startswith(folder + os.sep):
@@ -213,6 +234,7 @@ def job_folder(index, conf):
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
 
 
 def fill(argv, **values):
@@ -939,14 +961,49 @@ def jars(around, patience=600):
         os.close(handle)
 
 
+class Kept:
+    """The job that a task submitted and whose end it has not seen, where the next try finds it: a
+    worker may end without a word, and its job runs on.
+
+    It is one Variable per task of a run, there only while a job may run. A stream outlives its run,
+    so that it has one for all.
+    """
+
+    def __init__(self, context, what, stream=False):
+        ti, self.stream = context["ti"], stream
+        words = (ti.dag_id, "" if stream else ti.run_id, ti.task_id, getattr(ti, "map_index", -1))
+        name = sha256("|".join(map(str, words)).encode())[:32]
+        self.name = f"chronon_job.{MANIFEST['env']}.{name}"
+        # Whoever clears a task wants its work anew: that moves its last try.
+        self.what = sha256(canonical([*what, ti.max_tries]))[:32]
+
+    def read(self):
+        """The job, whether it does the same work, and when it was submitted; none if there is
+        none."""
+        kept = read_variable(self.name)
+        job = id_of(str(kept.get("job") or "")) if isinstance(kept, dict) else None
+        return job and (job, kept.get("what") == self.what, float(kept.get("at") or 0))
+
+    def keep(self, job):
+        write_variable(self.name, {"job": job, "what": self.what, "at": int(time.time())})
+
+    def forget(self):
+        write_variable(self.name, None)
+
+
+# How long after its id was told a job may still be about to be submitted, and how long a stream may
+# take until its manifest names it, in seconds.
+SUBMITTING, NAMING = 180, 300
+
+
 class Attempt:
     """One try to do a job by the CLI, and to know that it is done.
 
-    A job must never be submitted beside one that still runs: its id is known before Java starts,
-    and whatever goes wrong after that, the service is asked what became of it.
+    A job must never be submitted beside one that still runs: its id is known and kept before Java
+    starts, and whatever goes wrong after that, the service is asked what became of it.
     """
 
-    def __init__(self, around, mode, folder, seconds, log, proof="cli"):
+    def __init__(self, around, mode, folder, seconds, log, proof="cli", kept=None):
         self.around, self.mode, self.folder, self.log = around, mode, folder, log
         # A command of one's own promises by its exit code alone that the work is done.
         own = proof == "exit"
@@ -954,8 +1011,9 @@ class Attempt:
         self.dataproc = None if own else around.dataproc()
         self.deadline = time.monotonic() + seconds
         self.seconds, self.needs = seconds, () if own else needs(self.provider, mode)
-        # The job that is known to do the work; whether what became of it is known.
-        self.job, self.over, self.killed = None, False, False
+        # The job that is known to do the work; whether what became of it is known, and that it ended.
+        self.job, self.over, self.killed, self.ended = None, False, False, False
+        self.kept, self.told = kept if self.provider else None, None
         self.seen, self.process = Seen(), None
 
     @property
@@ -965,7 +1023,7 @@ class Attempt:
     def left(self):
         return max(0.0, self.deadline - time.monotonic())
 
-    def child(self, argv, on_line=None):
+    def child(self, argv, on_line=None, keeps=False):
         """Runs the CLI; gives how it ended."""
         self.seen = Seen()
         with jars(self.around) as gate:
@@ -976,6 +1034,9 @@ class Attempt:
 
             def told(line):
                 self.seen.line(line)
+                if keeps and self.kept and self.seen.id != self.told:
+                    self.kept.keep(self.seen.id)  # what cannot be kept must not run
+                    self.told = self.seen.id
                 gate(self.seen)
                 return on_line(self.seen) if on_line else False
 
@@ -983,16 +1044,100 @@ class Attempt:
 
     def run(self, argv):
         """Does the job; whatever is not proven raises."""
-        end = self.child(argv)
+        if not (self.earlier_stream() if self.stream else self.earlier()):
+            end = self.child(argv, keeps=True)
+            with self.judged():
+                if end == 0:
+                    self.proven()
+                else:
+                    self.after_failure(end)
+
+    @contextlib.contextmanager
+    def judged(self):
+        """What is learned in here of a job is the last word about it."""
         try:
-            if end == 0:
-                self.proven()
-            else:
-                self.after_failure(end)
+            yield
         except AirflowException:
             self.over = True
             raise
-        self.over = True
+        else:
+            self.over = self.ended = True
+        finally:
+            # Its end was seen: another try has nothing to find. Where that cannot be written the
+            # try fails, and the next one finds that the job is done.
+            if self.ended and self.told:
+                self.told = self.kept.forget()
+
+    def earlier(self):
+        """Whether the job of an earlier try, which may run still, does the work; where that is not
+        known, nothing may be submitted beside it."""
+        found = self.kept.read() if self.kept else None
+        if not found:
+            return False
+        job, same, at = found
+        self.log.info("an earlier try submitted job %s, whose end nobody has seen", job)
+        self.told = job
+        state = self.asked(job)
+        self.seen.submitted = job  # from here on it is killed with this try
+        if state == "live" and not same:
+            self.log.info("it does other work than this try, or was cleared: kills it")
+            self.dataproc.kill(job)
+        state = self.look(job, at) if state in ("live", "missing") else state
+        with self.judged():
+            if state == "live":
+                self.killed_at_last(job, "an earlier try submitted it")
+            if state == "DONE" and same:
+                self.ended = True
+                self.log.info("job %s is done", job)
+                if "counts" in self.needs:
+                    self.counted(job)
+                return True
+        self.log.info("job %s is %s: submits it anew", job, state)
+        self.seen, self.over, self.ended = Seen(), False, False
+        return False
+
+    def asked(self, job):
+        """The state of the job of an earlier try."""
+        state = self.dataproc.state(job) if self.dataproc else (
+            "only Dataproc can be asked, where GCP_REGION and GCP_PROJECT_ID are set"
+        )
+        return self.certain(job, state)
+
+    def certain(self, job, state):
+        if " " in state:
+            self.over = True  # it may be fine
+            raise AirflowException(
+                f"an earlier try submitted job {job}, and what became of it cannot be learned, so "
+                f"that nothing was submitted: {state}; {by_hand(job)}; if it has ended, delete the "
+                f"Airflow Variable `{self.kept.name}`"
+            )
+        return state
+
+    def look(self, job, at):
+        """What became of the job of an earlier try, whose Java may be about to submit it."""
+        while True:
+            state = self.dataproc.follow(job, self.left(), lambda: self.killed)
+            if self.killed:
+                raise AirflowException(KILLED)
+            self.certain(job, state)
+            if state != "missing" or not 0 <= time.time() - at < SUBMITTING or not self.left():
+                return state
+            time.sleep(PAUSES[-1])
+
+    def earlier_stream(self):
+        """The stream that an earlier try deployed, if it runs and is what is wanted."""
+        found = self.kept.read() if self.kept else None
+        if not found:
+            return None
+        job, same, at = found
+        self.told = job
+        state = self.asked(job)
+        state = self.look(job, at) if state == "missing" else state
+        with self.judged():
+            if state == "live":
+                self.settle(job, min(NAMING, self.left()), "an earlier try deployed it")
+        self.over = self.ended = False
+        return job if state == "live" and (same or self.kept.stream) else None
 
     def proven(self):
         """What a run proves that ended with exit code 0."""
@@ -1011,6 +1156,7 @@ class Attempt:
         if missing == "done":
             self.settle(job, self.left(), "the CLI did not say that it is done")
         elif missing == "counts":
+            self.ended = True
             self.counted(job)
 
     def after_failure(self, end):
@@ -1023,6 +1169,7 @@ class Attempt:
             # A usage error stays one.
             raise (AirflowFailException if end == 2 else AirflowException)(what)
         if self.provider != "gcp":
+            self.ended = True  # nobody else can be asked
             hand = "; see to it that the job has ended, then run it again" if late else ""
             raise (AirflowFailException if late else AirflowException)(f"{what} (job {job}){hand}")
         # The CLI has waited for a manifest long enough.
@@ -1039,9 +1186,11 @@ class Attempt:
 
         def enough():
             named.append(self.names(job))
-            return named[-1]
+            return named[-1] or self.killed
 
         state = self.dataproc.follow(job, seconds, enough)
+        if self.killed:
+            raise AirflowException(KILLED)
         if state == "live" and self.stream:
             if named and named[-1]:
                 return
@@ -1049,11 +1198,8 @@ class Attempt:
                 f"{before}; job {job} runs, but no manifest names it; {by_hand(job)}"
             )
         if state == "live":
-            killing = self.kill_job()
-            if killing:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    killing.wait(timeout=60)
-            raise AirflowException(f"{before}; job {job} still ran and was killed")
+            self.killed_at_last(job, before)
+        self.ended = " " not in state
         if state == "DONE" and not self.stream:
             return self.counted(job) if "counts" in self.needs else None
         if " " in state:
@@ -1062,6 +1208,14 @@ class Attempt:
             )
         ended = {"missing": f"there is no job {job}"}.get(state, f"job {job} ended as {state}")
         raise AirflowException(f"{before}; {ended}")
+
+    def killed_at_last(self, job, before):
+        """Time is up for a job."""
+        killing = self.kill_job()
+        if killing:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                killing.wait(timeout=60)
+        raise AirflowException(f"{before}; job {job} still ran and was killed")
 
     def manifest(self):
         """The job that the stream's manifest names: `(known, job)`."""
@@ -1233,7 +1387,7 @@ def make_alert(context, title, more):
         "dag": ti.dag_id,
         "team": getattr(task, "team", None) or "",
         "config": getattr(task, "config", None) or "",
-        "date": safe_date(context),
+        "date": getattr(task, "date", None) or safe_date(context),
         "task": ti.task_id + (f"[{ti.map_index}]" if getattr(ti, "map_index", -1) >= 0 else ""),
         "run": ti.run_id,
         "log": log_url(ti) or "",
@@ -1256,10 +1410,12 @@ def on_failure(context):
     scrubber = getattr(task, "scrubber", None) or Scrubber()
     why = scrubber.text(str(context.get("exception") or "")[:2000])
     where = getattr(task, "config", None) or ti.task_id
-    paused, new = False, True
-    if getattr(task, "breaks", False):
+    paused, new = None, True
+    if getattr(task, "breaks", False) and task.config:
+        breaker = Breaker(task.config, task.job_mode)
         try:
-            paused, new = Breaker(task.config, task.job_mode).failed(context)
+            pauses, new = breaker.failed(context)
+            paused = breaker.sentence() if pauses else None
         except Exception as error:  # noqa: BLE001: the alert is more important
             task.log.warning("the failure was not counted: %s", type(error).__name__)
     if not new and getattr(task, "often", False):
@@ -1267,10 +1423,29 @@ def on_failure(context):
         return
     team = team_of(getattr(task, "team", None))
     if paused:
-        more = f"{why}\n{Breaker(task.config, task.job_mode).sentence()}"
-        tell(team, make_alert(context, f"Chronon: {where} is paused", more), task.log)
+        alert = make_alert(context, f"Chronon: {where} is paused", f"{why}\n{paused}")
+        tell(team, alert, task.log)
     else:
         tell(team, make_alert(context, f"Chronon: {where} failed", why), task.log)
+
+
+def on_timeout(context):
+    """Airflow calls this for every failed run. Of one that took too long it skips the tasks that
+    are left, and tells nobody; all other failures are told by their tasks."""
+    if context.get("reason") != "timed_out":
+        return
+    dag_id = context["dag"].dag_id
+    run = context.get("run_id") or context["dag_run"].run_id
+    name = MANIFEST["dags"].get(dag_id, {}).get("team")
+    facts = {"dag": dag_id, "team": name or "", "run": run}
+    text = "\n".join(f"{it}: {value}" for it, value in facts.items() if value)
+    alert = {
+        "title": f"Chronon: a run of {dag_id} took too long",
+        "text": f"{text}\nwhat was left of it was skipped; its tasks show what they waited for",
+        "facts": facts,
+        "key": sha256(f"{dag_id}|{run}|timed out".encode())[:40],
+    }
+    tell(team_of(name), alert, logging.getLogger(__name__))
 
 
 class Breaker:
@@ -1593,12 +1768,13 @@ class Worker:
         return around
 
     @contextlib.contextmanager
-    def attempted(self, conf, argv, minutes, index=None, more=(), proof="cli"):
+    def attempted(self, conf, argv, minutes, index=None, more=(), proof="cli", kept=None):
         """A try in a folder of its own."""
         index = index or read_index(MANIFEST["files"])
         around = self.around(conf, argv, index, more)
         with job_folder(index, conf) as folder:
-            attempt = Attempt(around, self.job_mode, folder, minutes * 60, self.log, proof)
+            log = self.log
+            attempt = Attempt(around, self.job_mode, folder, minutes * 60, log, proof, kept)
             self.attempt, attempt.killed = attempt, self.killed
             try:
                 yield attempt
@@ -1640,6 +1816,12 @@ class Task(Worker, BaseOperator):
     def work(self, context):
         raise NotImplementedError
 
+    def kept(self, context, conf, argv, index=None, **more):
+        """Where the job of this command is found by another try: it is the same work where command
+        and config are the same."""
+        index = index or read_index(MANIFEST["files"])
+        return Kept(context, [argv, index["files"].get(conf, [0] * 3)[2]], **more)
+
     def recovered(self):
         """A success ends a row of failed days."""
         if self.breaks and self.config:
@@ -1667,7 +1849,8 @@ class ChrononJob(Task):
         argv, more = fill(spec["argv"], **days, operation=operation(context)), {}
         if self.job_mode in (MANIFEST["cluster"] or {}):
             more = {CLUSTER: cluster_name(context, self.task_id)}
-        how = {"more": more, "proof": spec["proof"]}
+        kept = self.kept(context, spec["conf"], fill(spec["argv"], **days))
+        how = {"more": more, "proof": spec["proof"], "kept": kept}
         with self.attempted(spec["conf"], argv, spec["minutes"], **how) as attempt:
             attempt.run(argv)
         self.recovered()
@@ -1682,9 +1865,11 @@ class KeepAlive(Task):
     def work(self, context):
         Breaker(self.config, self.job_mode).check(context)
         spec = self.spec
-        with self.attempted(spec["conf"], spec["argv"], spec["minutes"]) as attempt:
+        kept = self.kept(context, spec["conf"], spec["argv"], stream=True)
+        how = {"minutes": spec["minutes"], "kept": kept}
+        with self.attempted(spec["conf"], spec["argv"], **how) as attempt:
             # A driver on this machine looks itself whether its application runs.
-            job = self.live(attempt) if attempt.provider else None
+            job = attempt.provider and (attempt.earlier_stream() or self.live(attempt))
             if job:
                 self.log.info("the stream runs as job %s: there is nothing to do", job)
                 attempt.job, attempt.over = job, True
@@ -1823,10 +2008,18 @@ def check_delta(sensor, needed):
     namespace, table = namespace_of(sensor.spec["table"])
     path = fill([MANIFEST["sensor"]["path"]], namespace=namespace, table=table)[0]
     try:
-        partitions = DeltaTable(path).partitions()
+        delta = DeltaTable(path)
     except TableNotFoundError:
         sensor.log.info("there is no table at %s yet", path)
         return False
+    own, asked = delta.metadata().partition_columns, sensor.columns("")
+    lacks = ", ".join(name for name, _ in asked if name not in own)
+    if lacks:
+        raise AirflowFailException(
+            f"table {sensor.spec['table']} has no partition column {lacks} "
+            f"(its own: {', '.join(own) or 'none'}), so that nothing would ever come"
+        )
+    partitions = delta.partitions()
     missing = [it for it in needed if not any(has(row, sensor.columns(it)) for row in partitions)]
     sensor.log.info("missing: %s", ", ".join(missing) or "none")
     return not missing
@@ -1929,6 +2122,7 @@ class ClusterTask(Worker, BaseOperator):
 class CreateCluster(ClusterTask):
     def execute(self, context):
         Breaker(self.config, self.job_mode).check(context)
+        slots_due(context, self.spec["grid"])  # no cluster for a job that has nothing to do
         self.cluster_made = cluster = self.cluster(context)
         team = team_of(self.team)
         cluster.create(cluster.create_argv(team, self.job_mode, self.spec["minutes"]))
@@ -1960,7 +2154,13 @@ def own_cluster(task, context, conf, argv, minutes, index=None):
         raise
     finally:
         task.cluster_made = None
-    cluster.delete()
+    try:
+        cluster.delete()
+    except AirflowException as error:
+        # The job is done, and must not be done again for this.
+        task.log.error("%s", error)
+        alert = make_alert(context, "Chronon: a cluster was left behind", str(error))
+        tell(team_of(task.team), alert, task.log)
 
 
 # --- Jobs by hand --------------------------------------------------------------------------------
@@ -2109,7 +2309,9 @@ class BoundedJob(Task):
                 self.date = show(end, DAILY["format"]) if end else safe_date(context)
                 days = {**span, "ds": span["end_ds"]} if end else {}
                 argv = fill(request.argv, **days, operation=f"{operation(context)}-{number}")
-                with self.attempted(conf, argv, minutes, index, more, job["proof"]) as attempt:
+                kept = self.kept(context, conf, [number, *fill(request.argv, **days)], index)
+                how = {"more": more, "proof": job["proof"], "kept": kept}
+                with self.attempted(conf, argv, minutes, index, **how) as attempt:
                     attempt.run(argv)
                 if len(self.spans) > 1:
                     done.write(number if number < len(self.spans) else None)
@@ -2205,7 +2407,8 @@ class MetadataUpload(Task):
         conf, minutes = spec["conf"], spec["minutes"]
         argv = fill(spec["argv"], operation=operation(context))
         with own_cluster(self, context, conf, argv, minutes) as more:
-            how = {"more": more, "proof": spec["proof"]}
+            kept = self.kept(context, conf, spec["argv"])
+            how = {"more": more, "proof": spec["proof"], "kept": kept}
             with self.attempted(conf, argv, minutes, **how) as attempt:
                 attempt.run(argv)
         self.recovered()
@@ -2251,6 +2454,7 @@ def make_dag(dag_id, spec):
         max_active_runs=RUNS[spec["kind"]],
         max_active_tasks=spec["concurrency"],
         dagrun_timeout=DAG_TIMEOUT.get(spec["kind"]),
+        on_failure_callback=on_timeout if spec["kind"] in DAG_TIMEOUT else None,
         tags=spec["tags"],
         is_paused_upon_creation=False,
         doc_md=f"Made by chronon-plan from commit `{MANIFEST['commit']}` for env "
