@@ -91,9 +91,9 @@ fn settings(manifest: &Manifest, dag: &Dag) -> BTreeMap<&'static str, Value> {
     for task in dag.tasks.values() {
         match &task.work {
             Work::Job { mode, .. } => drop(modes.insert(mode)),
-            Work::Partition { .. } => waits = true,
+            Work::Partition { .. } | Work::External { .. } => waits = true,
             Work::Publish { .. } => publishes = true,
-            Work::External { .. } | Work::KeepAlive { .. } => {}
+            Work::KeepAlive { .. } => {}
         }
     }
     let team = dag.team.as_deref().unwrap_or(super::teams::ALL);

@@ -268,7 +268,8 @@ pub enum Work {
         /// The command, with sensor `metastore`; `{partitions}` is filled in.
         argv: Vec<String>,
     },
-    /// Waits for a task of another DAG, or of another day.
+    /// Waits for a task of another DAG, or of another day; for what it writes where its DAG never
+    /// made that run.
     External {
         /// The DAG.
         dag: String,
@@ -276,7 +277,13 @@ pub enum Work {
         task: String,
         /// When that DAG runs.
         schedule: String,
-        /// How the table is cut that it writes.
+        /// The table that it writes.
+        table: String,
+        /// Its partition column.
+        column: String,
+        /// Partitions below that of the day.
+        below: Vec<String>,
+        /// How it is cut.
         grid: Grid,
         /// How many minutes before its own end the waiting job stops reading.
         lag: i64,
@@ -286,6 +293,10 @@ pub enum Work {
         last: Option<String>,
         /// How the output of the waiting job is cut.
         of: Grid,
+        /// A file for the command.
+        conf: String,
+        /// The command that looks for a partition, with sensor `metastore`.
+        argv: Vec<String>,
     },
     /// Publishes consistency metrics.
     Publish {

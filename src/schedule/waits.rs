@@ -86,7 +86,7 @@ impl Waits<'_> {
         let (mut waits, mut timed) = (Vec::new(), Vec::new());
         for source in self.sources(placed.index, placed.mode.name) {
             match &source.producer {
-                Some(producer) => waits.push(external(placed, producer, &source.ready)),
+                Some(producer) => waits.push(self.external(placed, config, producer, &source)),
                 None if source.ready.timed => timed.push(source.table.to_owned()),
                 None => waits.push(self.partition(placed, config, source.table, &source.ready)),
             }
@@ -179,12 +179,8 @@ impl Waits<'_> {
 
     /// A wait for a partition that no task of ours writes.
     fn partition(&self, placed: &Placed, config: &Config, table: &str, ready: &Ready) -> Wait {
-        let (column, format) = self.teams.usual(&placed.team);
-        let team = Cut { column, format, ..Cut::default() };
-        let usual = config.facts.usual_cut.as_deref().cloned().unwrap_or_default().or(&team);
-        let grid = jobs::grid(&ready.cut, usual.format.clone());
-        let column = ready.cut.column.clone().or(usual.column);
-        let column = column.unwrap_or_else(|| COLUMN.to_owned());
+        let grid = jobs::grid(&ready.cut, self.usual(placed, config).format);
+        let column = self.column(placed, config, ready);
         let signal = view_of(ready);
         let table = signal.unwrap_or_else(|| table.to_owned());
         let mut id = format!("wait__{}{}", sanitize(&table), lagging(ready.lag));
@@ -196,7 +192,7 @@ impl Waits<'_> {
             let all = format!("{column} {grid:?} {:?} {:?}", placed.grid, ready.last);
             id = format!("{id}__{}", jobs::hash(&all));
         }
-        let metastore = self.sensor == Sensor::Metastore;
+        let (conf, argv) = self.look(config);
         let work = Work::Partition {
             table,
             column,
@@ -206,12 +202,74 @@ impl Waits<'_> {
             first: ready.first.clone(),
             last: ready.last.clone(),
             of: placed.grid.clone(),
-            conf: if metastore { config.path.clone() } else { String::new() },
-            argv: if metastore {
-                argv::check_partitions(self.settings, config)
-            } else {
-                Vec::new()
-            },
+            conf,
+            argv,
+        };
+        Wait::Sensor(jobs::short(id), Box::new(work))
+    }
+
+    /// How the tables are cut that a config reads, where it does not say so of each.
+    fn usual(&self, placed: &Placed, config: &Config) -> Cut {
+        let (column, format) = self.teams.usual(&placed.team);
+        let team = Cut { column, format, ..Cut::default() };
+        config.facts.usual_cut.as_deref().cloned().unwrap_or_default().or(&team)
+    }
+
+    /// The partition column of a table that a config reads.
+    fn column(&self, placed: &Placed, config: &Config, ready: &Ready) -> String {
+        let said = ready.cut.column.clone().or_else(|| self.usual(placed, config).column);
+        said.unwrap_or_else(|| COLUMN.to_owned())
+    }
+
+    /// The command that looks for partitions, and the file that it takes; empty where it is not a
+    /// command of the CLI.
+    fn look(&self, config: &Config) -> (String, Vec<String>) {
+        match self.sensor {
+            Sensor::Metastore => {
+                (config.path.clone(), argv::check_partitions(self.settings, config))
+            }
+            Sensor::Delta | Sensor::Hive | Sensor::Command => Default::default(),
+        }
+    }
+
+    /// A wait for a task of ours: directly where it is of the same run, else by a sensor.
+    fn external(
+        &self,
+        placed: &Placed,
+        config: &Config,
+        producer: &Placed,
+        source: &Source<'_>,
+    ) -> Wait {
+        let ready = &source.ready;
+        if producer.dag == placed.dag && ready.lag == 0 && producer.grid == placed.grid {
+            return Wait::Task(producer.task.clone());
+        }
+        let family = producer.dag.clone();
+        let mut id = format!("wait__{family}__{}{}", producer.task, lagging(ready.lag));
+        if ready.last.is_some() || !is_daily(&placed.grid) {
+            let all = format!("{:?} {:?}", placed.grid, ready.last);
+            id = format!("{id}__{}", jobs::hash(&all));
+        }
+        let writer = &self.catalog.configs[producer.index];
+        let table = Some(source.table.to_owned()).filter(|it| !it.is_empty());
+        let table = table.or_else(|| writer.output_table().map(Into::into)).unwrap_or_default();
+        let signal = writer.facts.view.then(|| (signals_of(&table), format!("table_name={table}")));
+        let (table, below) = signal.map_or((table, Vec::new()), |it| (it.0, vec![it.1]));
+        let (conf, argv) = self.look(config);
+        let work = Work::External {
+            dag: producer.dag.clone(),
+            task: producer.task.clone(),
+            schedule: producer.cron.clone(),
+            table,
+            column: self.column(placed, config, ready),
+            below,
+            grid: producer.grid.clone(),
+            lag: ready.lag,
+            first: ready.first.clone(),
+            last: ready.last.clone(),
+            of: placed.grid.clone(),
+            conf,
+            argv,
         };
         Wait::Sensor(jobs::short(id), Box::new(work))
     }
@@ -246,7 +304,13 @@ pub(super) fn essence(work: &Work) -> Work {
             conf.clear();
             argv.clear();
         }
-        Work::External { first, .. } => *first = None,
+        // One run writes all of a task's tables.
+        Work::External { first, conf, argv, table, column, below, .. } => {
+            *first = None;
+            argv.clear();
+            below.clear();
+            [conf, table, column].into_iter().for_each(String::clear);
+        }
         Work::Job { .. } | Work::KeepAlive { .. } | Work::Publish { .. } => {}
     }
     work
@@ -279,8 +343,12 @@ fn name(wait: &Wait) -> &str {
 /// The signal table of a view that a read waits for.
 fn view_of(ready: &Ready) -> Option<String> {
     let view = ready.below.iter().find_map(|part| part.strip_prefix("table_name="))?;
+    Some(signals_of(view))
+}
+
+fn signals_of(view: &str) -> String {
     let space = view.rsplit_once('.').map_or("default", |it| it.0);
-    Some(format!("{space}.{SIGNALS}"))
+    format!("{space}.{SIGNALS}")
 }
 
 /// When what a config reads is there, its own lag included; what a query declares says it all.
@@ -322,30 +390,6 @@ fn lagging(minutes: i64) -> String {
         whole if whole % 60 == 0 => format!("__minus_{}h", whole / 60),
         other => format!("__minus_{other}m"),
     }
-}
-
-/// A wait for a task of ours: directly where it is of the same run, else by a sensor.
-fn external(placed: &Placed, producer: &Placed, ready: &Ready) -> Wait {
-    if producer.dag == placed.dag && ready.lag == 0 && producer.grid == placed.grid {
-        return Wait::Task(producer.task.clone());
-    }
-    let family = producer.dag.clone();
-    let mut id = format!("wait__{family}__{}{}", producer.task, lagging(ready.lag));
-    if ready.last.is_some() || !is_daily(&placed.grid) {
-        let all = format!("{:?} {:?}", placed.grid, ready.last);
-        id = format!("{id}__{}", jobs::hash(&all));
-    }
-    let work = Work::External {
-        dag: producer.dag.clone(),
-        task: producer.task.clone(),
-        schedule: producer.cron.clone(),
-        grid: producer.grid.clone(),
-        lag: ready.lag,
-        first: ready.first.clone(),
-        last: ready.last.clone(),
-        of: placed.grid.clone(),
-    };
-    Wait::Sensor(jobs::short(id), Box::new(work))
 }
 
 /// Whether a config is of a type that jobs run for.

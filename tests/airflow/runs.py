@@ -607,6 +607,25 @@ class Sensors(Case):
             self.assertIn("poking for", ran.log.lower())
             self.assertEqual(ran.tasks["wait"], "failed", ran.log)
 
+    def test_a_run_that_its_dag_never_made_is_looked_for_as_a_table(self):
+        team = {**TEAM, "poke_minutes": 0.005, "wait_hours": 2 / 3600}
+        query = "compiled/group_bys/payments/features.other__1"
+        make = {"make": job(query, "upload", run_argv(query, "upload", "--ds={ds}"))}
+        read = {
+            "wait": external("younger", "make", table="raw.x", lag=1440),
+            "job": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}"), ["wait"]),
+        }
+        delta = {"kind": "delta", "path": self.tables + "/{namespace}/{table}"}
+        self.published({"younger": dag(make), "reader": dag(read)}, teams={"payments": team},
+                       sensor=delta)  # fmt: skip
+        self.assertEqual(self.run_dag("younger").state, "success")
+        ran = self.run_dag("reader")
+        self.assertEqual(ran.tasks, {"wait": "failed", "job": "upstream_failed"}, "no table")
+        self.write("raw.x", {"ds": ["2026-03-03"], "v": [1]})
+        ran = self.run_dag("reader")
+        self.assertEqual(ran.state, "success", ran.log)
+        self.assertIn("younger never made the runs that write this", ran.log)
+
 
 class Streams(Case):
     def keep(self, **knobs):

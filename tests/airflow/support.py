@@ -148,8 +148,8 @@ def partition(table, **more):
 
 def external(dag_id, task, **more):
     return {
-        "kind": "external", "dag": dag_id, "task": task, "schedule": "0 0 * * *", "grid": DAILY,
-        "lag": 0, "first": None, "last": None, "of": DAILY, "after": [],
+        "kind": "external", "dag": dag_id, "task": task, "schedule": "0 0 * * *",
+        "table": f"ns.{task}", "column": "ds", "below": [], "grid": DAILY, "lag": 0, "first": None, "last": None, "of": DAILY, "after": [],
         "priority": 1, **more,
     }  # fmt: skip
 

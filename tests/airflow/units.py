@@ -129,10 +129,10 @@ class Days(unittest.TestCase):
 
     def needed(self, *slots, **more):
         spec = support.partition("a.b", **more)
-        return L.partitions_needed(spec, [at(it) for it in slots])
+        return L.shown(spec, L.slots_read(spec, [at(it) for it in slots]))
 
     def test_partitions(self):
-        self.assertEqual(self.needed("2026-03-03", "2026-03-04"), ["2026-03-04"])
+        self.assertEqual(self.needed("2026-03-03", "2026-03-04"), ["2026-03-03", "2026-03-04"])
         self.assertEqual(self.needed("2026-03-04", lag=1440), ["2026-03-03"])
         self.assertEqual(self.needed("2026-03-04", lag=720), ["2026-03-03", "2026-03-04"])
         self.assertEqual(len(self.needed("2026-03-04", grid=HOURLY)), 24)
@@ -148,23 +148,61 @@ class Days(unittest.TestCase):
         with self.assertRaisesRegex(L.AirflowFailException, "last"):
             self.needed("2026-03-04", last="March")
 
-    def external(self, slot, **more):
-        when = L.external_date(support.external("p", "t", **more), [at(slot)])
-        return when and when.strftime("%Y-%m-%dT%H:%M")
+    def external(self, *slots, **more):
+        runs = L.runs_read(support.external("p", "t", **more), [at(it) for it in slots])
+        return [it.strftime("%Y-%m-%dT%H:%M") for it in runs]
 
     def test_runs_of_other_dags(self):
-        self.assertEqual(self.external("2026-03-04"), "2026-03-04T00:00")
+        self.assertEqual(self.external("2026-03-04"), ["2026-03-04T00:00"])
         six = self.external("2026-03-04", schedule="0 6 * * *")
-        self.assertEqual(six, "2026-03-04T06:00")  # its run ends on the 5th at 6, the first after
-        self.assertEqual(self.external("2026-03-04", lag=1440), "2026-03-03T00:00")
+        self.assertEqual(six, ["2026-03-04T06:00"])  # it ends on the 5th at 6, the first after
+        self.assertEqual(self.external("2026-03-04", lag=1440), ["2026-03-03T00:00"])
         week = self.external("2026-03-04", schedule="0 0 * * 0")  # Sundays: the 8th ends the run
-        self.assertEqual(week, "2026-03-01T00:00")
-        hour = self.external("2026-03-04T05:00", of=HOURLY, schedule="0 * * * *")
-        self.assertEqual(hour, "2026-03-04T05:00")
-        self.assertIsNone(self.external("2026-03-04", last="2026-03-03"))
-        self.assertEqual(self.external("2026-03-04", last="2026-03-04"), "2026-03-04T00:00")
-        self.assertIsNone(self.external("2026-03-04", first="2026-03-05"))
-        self.assertEqual(self.external("2026-03-04", first="2026-03-04"), "2026-03-04T00:00")
+        self.assertEqual(week, ["2026-03-01T00:00"])
+        hour = self.external("2026-03-04T05:00", of=HOURLY, grid=HOURLY, schedule="0 * * * *")
+        self.assertEqual(hour, ["2026-03-04T05:00"])
+        self.assertEqual(self.external("2026-03-04", last="2026-03-03"), [])
+        self.assertEqual(self.external("2026-03-04", last="2026-03-04"), ["2026-03-04T00:00"])
+        self.assertEqual(self.external("2026-03-04", first="2026-03-05"), [])
+        self.assertEqual(self.external("2026-03-04", first="2026-03-04"), ["2026-03-04T00:00"])
+
+    def test_every_run_that_writes_something_of_what_is_read(self):
+        hours = self.external("2026-03-04", grid=HOURLY, schedule="0 * * * *")
+        self.assertEqual((len(hours), hours[0], hours[-1]), (24, "2026-03-04T00:00", "2026-03-04T23:00"))
+        # A partition a day, whatever ticks in between.
+        day = self.external("2026-03-04", schedule="0 * * * *")
+        self.assertEqual(day, ["2026-03-04T23:00"])
+        day = self.external("2026-03-04T05:00", of=HOURLY)
+        self.assertEqual(day, ["2026-03-04T00:00"])
+        week = self.external(*(f"2026-03-{it:02}" for it in range(1, 8)))
+        self.assertEqual((len(week), week[0], week[-1]), (7, "2026-03-01T00:00", "2026-03-07T00:00"))
+        once = self.external(*(f"2026-03-{it:02}" for it in range(1, 8)), schedule="0 0 * * 0")
+        self.assertEqual(once, ["2026-03-01T00:00"])
+
+    def awaited(self, made, day="2026-03-04", conf=None, **more):
+        """Runs to wait for, and partitions to look for, where these runs were made."""
+        made = [at(it) for it in made]
+        ti = mock.Mock(get_dr_count=lambda dag_id, logical_dates: len(set(made) & set(logical_dates)))
+        spec = support.external("p", "t", **more)
+        runs, slots = L.awaited(spec, {**context(logical=day, conf=conf), "ti": ti})
+        return [it.strftime("%dT%H") for it in runs], L.shown(spec, slots)
+
+    def test_a_run_that_was_never_made_is_not_waited_for(self):
+        self.assertEqual(self.awaited(["2026-03-04"]), (["04T00"], []))
+        self.assertEqual(self.awaited([]), (["04T00"], []), "it may come yet")
+        self.assertEqual(self.awaited(["2026-03-03"]), (["04T00"], []), "it may come yet")
+        self.assertEqual(self.awaited(["2026-03-05"]), ([], ["2026-03-04"]))
+        late = self.awaited(["2026-03-04"], lag=2880)
+        self.assertEqual(late, ([], ["2026-03-02"]), "its DAG is younger")
+        hours = [f"2026-03-04T{it:02}:00" for it in range(24)]
+        hourly = {"grid": HOURLY, "schedule": "0 * * * *"}
+        self.assertEqual(len(self.awaited(hours, **hourly)[0]), 24)
+        runs, slots = self.awaited(hours[3:20], **hourly)
+        self.assertEqual((len(runs), runs[-1]), (21, "04T23"), "the last four may come yet")
+        self.assertEqual(slots, ["2026-03-04-00", "2026-03-04-01", "2026-03-04-02"])
+        # Of a range that somebody asks for, only the end.
+        history = {"start_ds": "2023-01-01", "end_ds": "2026-03-04"}
+        self.assertEqual(self.awaited(["2026-03-04"], conf=history), (["04T00"], []))
 
     def test_words_are_filled_once(self):
         argv = L.fill(["{a}", "x{b}{c}", "{a"], a="{b}", b="2")

@@ -451,7 +451,10 @@ fn a_fingerprint_moves_with_what_is_of_its_dag_and_with_nothing_else() {
         dag.tasks.values().any(job) || dag.modes.iter().any(|it| modes.contains(&it.as_str()))
     };
     let waits = |dag: &schedule::spec::Dag| {
-        dag.tasks.values().any(|it| matches!(it.work, Work::Partition { .. }))
+        let kinds = |it: &schedule::spec::Task| {
+            matches!(it.work, Work::Partition { .. } | Work::External { .. })
+        };
+        dag.tasks.values().any(kinds)
     };
     let publishes = |dag: &schedule::spec::Dag| {
         dag.tasks.values().any(|it| matches!(it.work, Work::Publish { .. }))

@@ -378,6 +378,13 @@ def slots_due(context, grid):
     return slots
 
 
+def slots_waited(context, grid):
+    """The slots of a run whose sources are waited for. Of those that somebody asks for it is the
+    last: what lies before it is there, or will never be."""
+    slots = slots_due(context, grid)
+    return slots[-1:] if slots_asked(run_conf(context), grid) else slots
+
+
 def kind_of_run(context):
     kind = getattr(context["dag_run"], "run_type", None)
     return getattr(kind, "value", kind)
@@ -409,19 +416,24 @@ def cuts(spec):
     return found
 
 
-def partitions_needed(spec, slots):
-    """The partitions of a table that a job of these slots waits for, as its table writes them."""
+def slots_read(spec, slots):
+    """The slots of a table that a job of these slots reads anew; where the table has ended, the
+    slots after its last one count as that."""
     grid, shift = spec["grid"], timedelta(minutes=spec["lag"])
-    last = slots[-1] - shift
+    found = slots_between(slots[0] - shift, slots[-1] - shift + step(spec["of"]), grid)
     first, end = cuts(spec)
-    needed = slots_between(last, last + step(spec["of"]), grid)
-    capped = sorted({min(slot, end) if end else slot for slot in needed})
-    return [show(slot, grid["format"]) for slot in capped if not first or slot >= first]
+    capped = sorted({min(slot, end) if end else slot for slot in found})
+    return [slot for slot in capped if not first or slot >= first]
 
 
-def external_date(spec, slots):
-    """The logical date of the producing run that a job of these slots waits for; none where it
-    need not wait.
+def shown(spec, slots):
+    """Slots as their table writes them."""
+    return [show(slot, spec["grid"]["format"]) for slot in slots]
+
+
+def runs_read(spec, slots):
+    """The logical dates of the producing runs that a job of these slots waits for, each with the
+    slots that it writes.
 
     What comes after the last partition of a source is not waited for: its last run may be older
     than the schedule, and then nobody would ever see it.
@@ -429,13 +441,28 @@ def external_date(spec, slots):
     from croniter import croniter
 
     last = slots[-1] - timedelta(minutes=spec["lag"])
-    end = last + step(spec["of"])
-    first_cut, end_cut = cuts(spec)
-    if first_cut and end <= first_cut or end_cut and last > end_cut:
-        return None
-    ticks = croniter(spec["schedule"], end - timedelta(seconds=1))
-    ticks.get_next(datetime)
-    return ticks.get_prev(datetime)
+    _, end = cuts(spec)
+    runs = {}
+    for slot in slots_read(spec, slots) if not end or last <= end else ():
+        ticks = croniter(spec["schedule"], slot + step(spec["grid"]) - timedelta(seconds=1))
+        ticks.get_next(datetime)
+        runs.setdefault(ticks.get_prev(datetime), []).append(slot)
+    return runs
+
+
+def ticks_after(schedule, moment, most=500):
+    """When a schedule ticked after a moment and until now; of many the first and the newest."""
+    from croniter import croniter
+
+    now, found = datetime.now(UTC), set()
+    for start, step_of in ((moment, "get_next"), (now, "get_prev")):
+        ticks = croniter(schedule, start)
+        for _ in range(most):
+            tick = getattr(ticks, step_of)(datetime)
+            if not moment < tick < now:
+                break
+            found.add(tick)
+    return sorted(found)
 
 
 # --- What no log may show ------------------------------------------------------------------------
@@ -1955,17 +1982,13 @@ def run_plain(task, argv, on_line=lambda line: None, minutes=30):
 # --- Waiting -------------------------------------------------------------------------------------
 
 
-class PartitionSensor(Worker, BaseSensorOperator):
-    """Waits until the partitions really exist that a job reads. Files that lie there prove
-    nothing: those of a deleted partition stay."""
+class Looks(Worker):
+    """Looks whether partitions really exist. Files that lie there prove nothing: those of a deleted
+    partition stay."""
 
-    def __init__(self, *, spec, team=None, **kwargs):
-        super().__init__(**kwargs)
-        self.spec, self.team, self.job_mode = spec, team, "metastore"
-
-    def poke(self, context):
-        slots = slots_due(context, self.spec["of"])
-        needed = partitions_needed(self.spec, slots)
+    def there(self, slots):
+        """Whether these slots of the table are there."""
+        needed = shown(self.spec, slots)
         self.log.info("%s: needs %s", self.spec["table"], ", ".join(needed) or "nothing")
         return not needed or SENSORS[MANIFEST["sensor"]["kind"]](self, needed)
 
@@ -1975,6 +1998,17 @@ class PartitionSensor(Worker, BaseSensorOperator):
 
     def path(self, value):
         return "/".join("=".join(it) for it in self.columns(value))
+
+
+class PartitionSensor(Looks, BaseSensorOperator):
+    """Waits until the partitions exist that a job reads."""
+
+    def __init__(self, *, spec, team=None, **kwargs):
+        super().__init__(**kwargs)
+        self.spec, self.team, self.job_mode = spec, team, "metastore"
+
+    def poke(self, context):
+        return self.there(slots_read(self.spec, slots_waited(context, self.spec["of"])))
 
 
 def namespace_of(table):
@@ -2069,13 +2103,17 @@ def external_wait():
         "airflow.sensors.external_task:ExternalTaskSensor",
     )
 
-    class ExternalWait(base):
-        """Waits for the run of a producing task that covers what a job reads."""
+    class ExternalWait(Looks, base):
+        """Waits for the runs of a producing task that write what a job reads.
+
+        A run that its DAG never made, because it was published after it or made up for nothing,
+        will never end: there, what it would have written is looked for.
+        """
 
         def __init__(self, *, spec, team=None, **kwargs):
 
             def target(_, context):
-                return external_date(spec, slots_of_run(context, spec["of"]))
+                return awaited(spec, context)[0]
 
             super().__init__(
                 external_dag_id=spec["dag"],
@@ -2088,16 +2126,44 @@ def external_wait():
                 deferrable=False,
                 **kwargs,
             )
-            self.spec, self.team = spec, team
+            self.spec, self.team, self.job_mode = spec, team, "metastore"
 
         def poke(self, context):
-            when = external_date(self.spec, slots_due(context, self.spec["of"]))
-            if when is None:
-                self.log.info("%s need not be waited for", self.spec["dag"])
-                return True
-            return super().poke(context)
+            runs, slots = awaited(self.spec, context)
+            if slots:
+                self.log.info("%s never made the runs that write this", self.spec["dag"])
+                if not self.there(slots):
+                    return False
+            return not runs or super().poke(context)
 
     return ExternalWait
+
+
+def awaited(spec, context):
+    """The producing runs that a run waits for, and what it reads that no run will ever write."""
+    runs = runs_read(spec, slots_waited(context, spec["of"]))
+    dates, dag_id = list(runs), spec["dag"]
+    if not spec["table"] or count_runs(context, dag_id, dates) == len(dates):
+        return dates, []
+    never = [
+        it
+        for it in dates
+        if not count_runs(context, dag_id, [it])
+        and count_runs(context, dag_id, ticks_after(spec["schedule"], it))
+    ]
+    return [it for it in dates if it not in never], [slot for it in never for slot in runs[it]]
+
+
+def count_runs(context, dag_id, dates):
+    """How many of these runs of a DAG there are."""
+    if not dates:
+        return 0
+    count = getattr(context["ti"], "get_dr_count", None)
+    if count:
+        return count(dag_id=dag_id, logical_dates=dates)
+    from airflow.models import DagRun
+
+    return len(DagRun.find(dag_id=dag_id, execution_date=dates))
 
 
 # --- Tasks around ephemeral clusters -------------------------------------------------------------
