@@ -80,7 +80,9 @@ impl Engine<'_> {
                 stop: self.apply.stop,
             };
             let id = open.job.as_deref().unwrap_or(&open.operation);
-            let own = pieces.first().is_some_and(|it| it.own);
+            // A command of the settings is known by its submission; jobs have names of their own.
+            let named = open.job.as_ref().is_some_and(|job| *job != open.operation);
+            let own = !named && pieces.first().is_some_and(|it| it.own);
             let found = self.runner(own).find(&job, id, context);
             match found {
                 Found::Ended(Outcome::Left) => return Err(Ended::Left),
