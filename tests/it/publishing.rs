@@ -452,6 +452,15 @@ fn mistakes_in_settings_are_told_with_their_line_and_what_to_do() {
             "no name of an Airflow connection",
         ),
         ("[team.a]\nqeue = \"x\"", "queue"),
+        (
+            "[env.prod.airflow]\ndags = \"x/\"\n[env.canary.airflow]\ndags = \"x\"",
+            "env `canary` publishes there too",
+        ),
+        (
+            "[env.prod.airflow]\ndags = \"x\"\nurl = \"https://a.b\"\n\
+             [env.canary.airflow]\ndags = \"y\"\nurl = \"https://a.b\"",
+            "set another `airflow.prefix`",
+        ),
         ("[env.prod.airflow]\nbreaker_days = 0", "breaker_days"),
     ] {
         stage.settings("", more);

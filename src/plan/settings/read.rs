@@ -163,8 +163,9 @@ impl Reader<'_> {
         found.extend(unknown.map(|what| (vec!["ci", "envs"], what)));
         let twice = policies::label_twice(&self.settings.ci.labels);
         found.extend(twice.map(|what| (vec!["ci", "label"], what)));
-        let wrong = |it: (&String, &EnvSettings)| Some((it.0.clone(), it.1.wrong()?));
-        let schedules: Vec<_> = self.settings.envs.iter().filter_map(wrong).collect();
+        let all = &self.settings.envs;
+        let wrong = |it: (&String, &EnvSettings)| Some((it.0.clone(), it.1.wrong(it.0, all)?));
+        let schedules: Vec<_> = all.iter().filter_map(wrong).collect();
         for (name, (at, what)) in &schedules {
             found.push(([&["env", name.as_str()], *at].concat(), what.clone()));
         }
