@@ -150,7 +150,8 @@ impl Attempt<'_> {
 
     /// Waits for the end of the run.
     fn follow(&self, mut state: State) -> Outcome {
-        let deadline = Instant::now() + self.job.timeout;
+        let patience = super::conf::patience(self.job);
+        let deadline = Instant::now() + patience;
         let mut pauses = Pauses::of(AGAIN);
         let mut fresh = false;
         loop {
@@ -165,7 +166,7 @@ impl Attempt<'_> {
                 State::Live if Instant::now() >= deadline => {
                     let what = format!(
                         "it still runs after {} (setting `timeout` of its mode)",
-                        minutes(self.job.timeout)
+                        minutes(patience)
                     );
                     return self.unclear(&what);
                 }
