@@ -440,6 +440,24 @@ fn what_a_login_page_says_is_no_answer() {
     assert!(place.airflow.runs().is_empty());
 }
 
+/// What a killed apply has sent may arrive after the next one has looked.
+#[test]
+fn a_run_that_arrives_late_is_the_run_that_is_triggered_again() {
+    for version in BOTH {
+        let place = Place::new(&[JOIN], version, Door::Password);
+        place.airflow.hold(true);
+        let running = place.start(&["--as-of", DAY]);
+        until("a run is there", || place.airflow.runs().len() == 1);
+        running.kill();
+        place.airflow.hold(false);
+        let of_run = |it: &Request| it.method == "GET" && it.path.contains(&"dagRuns".to_owned());
+        place.airflow.fault(1, Fault::Status(404), of_run);
+        says(&place.apply(&[]), 0, "Applied 1 step");
+        assert_eq!(place.airflow.runs().len(), 1, "{version:?}");
+        assert_eq!(place.airflow.violations(), [""; 0]);
+    }
+}
+
 /// The other run has looked for this job and found none: it starts its own.
 #[test]
 fn whoever_was_taken_over_triggers_nothing() {

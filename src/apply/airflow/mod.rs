@@ -235,8 +235,11 @@ impl Runner for AirflowRunner {
         // The name that was kept, for settings may have changed since.
         let names = (conf::dag(self.settings.prefix(), job), conf::run(&job.operation));
         let (dag, id) = id.split_once('/').unwrap_or((&names.0, &names.1));
+        // Whoever was killed may have sent it a moment ago.
+        let same = (dag, id) == (names.0.as_str(), names.1.as_str());
+        let missing = if same { Found::OnItsWay } else { Found::Nothing };
         let attempt = self.attempt(&site, Run { dag, id }, job, context);
-        attempt.find().map_or(Found::Nothing, Found::Ended)
+        attempt.find().map_or(missing, Found::Ended)
     }
 }
 
