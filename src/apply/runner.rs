@@ -70,6 +70,8 @@ pub enum Outcome {
 pub enum Found {
     /// It was never submitted, or nobody can tell: submit it.
     Nothing,
+    /// It is not there, but may be on its way: submit it under the same name, so that both are one.
+    OnItsWay,
     /// It ended by itself, or was waited for.
     Ended(Outcome),
 }

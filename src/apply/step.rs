@@ -80,7 +80,9 @@ impl Engine<'_> {
                 stop: self.apply.stop,
             };
             let id = open.job.as_deref().unwrap_or(&open.operation);
-            let own = pieces.first().is_some_and(|it| it.own);
+            // A command of the settings is known by its submission; jobs have names of their own.
+            let named = open.job.as_ref().is_some_and(|job| *job != open.operation);
+            let own = !named && pieces.first().is_some_and(|it| it.own);
             let found = self.runner(own).find(&job, id, context);
             match found {
                 Found::Ended(Outcome::Left) => return Err(Ended::Left),
@@ -112,13 +114,15 @@ impl Engine<'_> {
 
     /// One piece of work: the job that an earlier run started, else attempts of our own.
     fn piece(&self, task: &Task, piece: &Piece, (chunk, chunks): (usize, usize)) -> Ended {
-        if let Some(ended) = self.resume(task, piece) {
-            return ended;
-        }
+        let mut earlier = match self.resume(task, piece) {
+            Ok(earlier) => earlier,
+            Err(ended) => return ended,
+        };
         let mut attempt = 1;
         loop {
             let number = attempt.to_string();
-            let operation = work::name(&[&piece.work, self.apply.run, &number]);
+            let fresh = || work::name(&[&piece.work, self.apply.run, &number]);
+            let operation = earlier.take().unwrap_or_else(fresh);
             let started = Event::Started {
                 work: piece.work.clone(),
                 step: task.id.clone(),
@@ -142,20 +146,26 @@ impl Engine<'_> {
         }
     }
 
-    /// Looks for the job of an earlier run; none where there is none, or where it failed and is to
-    /// be submitted anew.
-    fn resume(&self, task: &Task, piece: &Piece) -> Option<Ended> {
-        let open = lock(&self.carried).open.get(&piece.work).cloned()?;
+    /// Looks for the job of an earlier run: an error is how the step ended by that. Else it is to be
+    /// submitted, under its name of then where that is given.
+    fn resume(&self, task: &Task, piece: &Piece) -> Result<Option<String>, Ended> {
+        let Some(open) = lock(&self.carried).open.get(&piece.work).cloned() else {
+            return Ok(None);
+        };
         self.resumed(task, &open);
         let job = self.job(task, piece.argv.clone(), &open.operation);
         let id = open.job.as_deref().unwrap_or(&open.operation);
         let found = self
             .with_context(task, piece, |context| self.runner(piece.own).find(&job, id, context));
-        let Found::Ended(outcome) = found else { return None };
+        let outcome = match found {
+            Found::Ended(outcome) => outcome,
+            Found::Nothing => return Ok(None),
+            Found::OnItsWay => return Ok(Some(open.operation)),
+        };
         match self.ended(task, piece, outcome) {
-            Ok(ended) => Some(ended),
-            Err(what) if self.apply.wait.collect => Some(what.into_failed(&job)),
-            Err(_) => None,
+            Ok(ended) => Err(ended),
+            Err(what) if self.apply.wait.collect => Err(what.into_failed(&job)),
+            Err(_) => Ok(None),
         }
     }
 

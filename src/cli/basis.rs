@@ -77,8 +77,9 @@ impl<'a> Basis<'a> {
             published: Published::AsBase,
             missing: 0,
         };
-        // What leaves steps out leaves schedules alone: they would run what was not applied.
-        if options.targets.is_empty() {
+        // What leaves steps out leaves schedules alone: they would run what was not applied. But
+        // where Airflow runs the jobs, it needs the files of the commit for any of them.
+        if options.targets.is_empty() || workspace.settings.airflow.runs {
             basis.sides = Sides::of(workspace, &basis.lineages)?;
         }
         basis.evaluated = plan::evaluated(&basis.inputs(Day::EPOCH));
@@ -142,7 +143,8 @@ impl<'a> Basis<'a> {
     /// Makes the plan.
     pub(super) fn plan(&self, as_of: Day) -> Result<Plan, Failure> {
         let plan = plan::build(&self.inputs(as_of))?;
-        let schedules = self.sides.as_ref().map(|it| it.change(&self.published));
+        let sides = self.sides.as_ref().filter(|_| self.options.targets.is_empty());
+        let schedules = sides.map(|it| it.change(&self.published));
         Ok(plan::schedules::with(plan, schedules))
     }
 

@@ -5,6 +5,7 @@
 //! names that nothing else ever has, and the manifest is one write: a deploy that stops anywhere
 //! leaves the DAGs of one commit, the old or the new.
 
+use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -19,12 +20,27 @@ use crate::state::location;
 use crate::state::location::Location;
 use crate::state::objects::Objects;
 use crate::state::store::Expect;
+use crate::state::store::Generation;
 use crate::state::store::Put;
 
 /// A place for DAGs.
 pub(super) enum Place {
     Folder(PathBuf),
     Bucket(Objects),
+}
+
+/// The manifest that is published, as it was read.
+pub(super) struct Known {
+    pub(super) bytes: Option<Vec<u8>>,
+    generation: Option<Generation>,
+}
+
+impl Known {
+    /// What it says under a name, whatever else of it this program knows.
+    pub(super) fn says(&self, name: &str) -> Option<String> {
+        let json: serde_json::Value = serde_json::from_slice(self.bytes.as_ref()?).ok()?;
+        json[name].as_str().map(str::to_owned)
+    }
 }
 
 /// A file to publish.
@@ -51,11 +67,24 @@ impl Place {
         }
     }
 
-    /// Publishes everything, the manifest last.
-    pub(super) fn publish(&self, packed: &Packed, bundle: &Bundle) -> Result<(), Failure> {
-        self.refuse_others(&bundle.manifest.env)?;
+    /// Publishes everything, the manifest last, in place of the one that was read: whoever was
+    /// paused meanwhile must not put an older one over that of somebody else. `may` is asked right
+    /// before.
+    pub(super) fn publish(
+        &self,
+        packed: &Packed,
+        bundle: &Bundle,
+        known: &Known,
+        may: &dyn Fn() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         self.prepare(packed, bundle.index_key(), &bundle.index)?;
-        self.write(&changing(schedule::MANIFEST_FILE, &bundle.json))
+        may()?;
+        let file = changing(schedule::MANIFEST_FILE, &bundle.json);
+        match self {
+            Self::Folder(_) if self.manifest()?.bytes != known.bytes => Err(self.contended(&file)),
+            Self::Folder(_) => self.write(&file),
+            Self::Bucket(objects) => self.replace(objects, &file, known),
+        }
     }
 
     /// Publishes the files of a commit and the loader, and no manifest.
@@ -74,25 +103,47 @@ impl Place {
     }
 
     /// The manifest that is published.
-    pub(super) fn manifest(&self) -> Result<Option<Vec<u8>>, Failure> {
+    pub(super) fn manifest(&self) -> Result<Known, Failure> {
         match self {
-            Self::Folder(folder) => Ok(std::fs::read(folder.join(schedule::MANIFEST_FILE)).ok()),
-            Self::Bucket(objects) => Ok(objects.get(schedule::MANIFEST_FILE)?.map(|it| it.bytes)),
+            Self::Folder(folder) => match std::fs::read(folder.join(schedule::MANIFEST_FILE)) {
+                Ok(bytes) => Ok(Known { bytes: Some(bytes), generation: None }),
+                Err(_) => Ok(Known { bytes: None, generation: None }),
+            },
+            Self::Bucket(objects) => Self::known(objects, schedule::MANIFEST_FILE),
         }
     }
 
-    /// A place holds the schedules of one env: those of another would be lost.
-    fn refuse_others(&self, env: &str) -> Result<(), Failure> {
-        let known =
-            self.manifest()?.and_then(|it| serde_json::from_slice::<serde_json::Value>(&it).ok());
-        let other = known.and_then(|it| it["env"].as_str().map(str::to_owned));
-        let Some(other) = other.filter(|it| it != env) else { return Ok(()) };
-        Err(Failure::new(format!(
-            "{} holds the schedules of env `{}`",
+    fn known(objects: &Objects, key: &str) -> Result<Known, Failure> {
+        let found = objects.get(key)?;
+        let generation = found.as_ref().map(|it| it.generation);
+        Ok(Known { bytes: found.map(|it| it.bytes), generation })
+    }
+
+    /// A place holds the schedules of one env of one repository: those of another would be lost, and
+    /// its DAGs would run our jobs as they run theirs. `ours` says of a commit whether it may be one
+    /// of ours.
+    pub(super) fn refuse_others(
+        &self,
+        env: &str,
+        known: &Known,
+        ours: &dyn Fn(&str) -> bool,
+    ) -> Result<(), Failure> {
+        if let Some(other) = known.says("env").filter(|it| it != env) {
+            let what = format!("{} holds the schedules of env `{}`", self.name(), visible(&other));
+            return Err(Failure::new(what).hint("give each env a folder of its own"));
+        }
+        let Some(other) = known.says("commit").filter(|it| !ours(it)) else { return Ok(()) };
+        let what = format!(
+            "{} holds the schedules of commit {}, which this repository does not have",
             self.name(),
             visible(&other)
-        ))
-        .hint("give each env a folder of its own"))
+        );
+        Err(Failure::new(what)
+            .hint("give each repository a folder and an `env.*.airflow.prefix` of its own")
+            .hint(format!(
+                "if its history was rewritten: delete {} there, then apply again",
+                schedule::MANIFEST_FILE
+            )))
     }
 
     fn name(&self) -> String {
@@ -116,22 +167,34 @@ impl Place {
     }
 
     fn upload(&self, objects: &Objects, file: &File<'_>) -> Result<(), Failure> {
-        if file.fixed {
+        if !file.fixed {
+            return self.replace(objects, file, &Self::known(objects, &file.key)?);
+        }
+        match objects.put(&file.key, Expect::Absent, file.bytes)? {
             // One that is there already is the same.
-            return Ok(objects.put(&file.key, Expect::Absent, file.bytes).map(|_| ())?);
-        }
-        let known = objects.get(&file.key)?;
-        if known.as_ref().is_some_and(|it| it.bytes == file.bytes) {
-            return Ok(());
-        }
-        let expect = known.map_or(Expect::Absent, |it| Expect::At(it.generation));
-        match objects.put(&file.key, expect, file.bytes)? {
             Put::Written(_) => Ok(()),
             Put::Conflict => {
-                Err(Failure::new(format!("somebody else writes {} in {}", file.key, self.name()))
-                    .hint("let one env publish there, then apply again"))
+                let what = format!("{} in {} is not what was published", file.key, self.name());
+                Err(Failure::new(what).hint("delete it there, then apply again"))
             }
         }
+    }
+
+    /// Writes a file in place of the one that was read.
+    fn replace(&self, objects: &Objects, file: &File<'_>, known: &Known) -> Result<(), Failure> {
+        if known.bytes.as_deref() == Some(file.bytes) {
+            return Ok(());
+        }
+        let expect = known.generation.map_or(Expect::Absent, Expect::At);
+        match objects.put(&file.key, expect, file.bytes)? {
+            Put::Written(_) => Ok(()),
+            Put::Conflict => Err(self.contended(file)),
+        }
+    }
+
+    fn contended(&self, file: &File<'_>) -> Failure {
+        Failure::new(format!("somebody else writes {} in {}", file.key, self.name()))
+            .hint("let one env publish there, then apply again")
     }
 }
 
@@ -146,7 +209,18 @@ fn put(path: &Path, file: &File<'_>) -> std::io::Result<()> {
     }
     std::fs::create_dir_all(path.parent().unwrap_or(path))?;
     let draft = path.with_extension(format!("draft-{}", std::process::id()));
-    std::fs::write(&draft, file.bytes).and_then(|()| std::fs::rename(&draft, path))
+    let written = write_through(&draft, file.bytes).and_then(|()| std::fs::rename(&draft, path));
+    if written.is_err() {
+        std::fs::remove_file(&draft).unwrap_or_default();
+    }
+    written
+}
+
+/// Writes a file so that its name never stands for half of it, whatever becomes of the machine.
+fn write_through(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// A manifest as it was published; none where it is none that this program knows.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::support::Run;
+use crate::support::airflow;
 use crate::support::airflow::Airflow;
 use crate::support::airflow::Door;
 use crate::support::airflow::Fault;
@@ -20,7 +21,10 @@ use crate::support::airflow::Version;
 use crate::support::airflow::triggers;
 use crate::support::forge::APPLY;
 use crate::support::forge::Forge;
+use crate::support::gcs;
+use crate::support::gcs::http::Request;
 use crate::support::github::GitHub;
+use crate::support::project;
 use crate::support::stage::DAY;
 use crate::support::stage::Running;
 use crate::support::stage::Stage;
@@ -342,6 +346,7 @@ fn every_way_to_be_let_in_lets_in_and_no_secret_is_told() {
     let table = [
         (Door::Open, "auth = \"none\"", vec![]),
         (Door::Password, "", vec![("AIRFLOW_USERNAME", USER), ("AIRFLOW_PASSWORD", PASSWORD)]),
+        (Door::Front, "", vec![("AIRFLOW_USERNAME", USER), ("AIRFLOW_PASSWORD", PASSWORD)]),
         (Door::Token, "", vec![("AIRFLOW_TOKEN", TOKEN)]),
         (Door::Google, "auth = \"google\"", vec![]),
     ];
@@ -364,7 +369,8 @@ fn every_way_to_be_let_in_lets_in_and_no_secret_is_told() {
         Running::reading(command, &place.stage.path("out"), "/dev/null".as_ref()).end()
     };
     for version in BOTH {
-        for (door, more, keys) in &table {
+        let knows = |it: &&(Door, _, _)| (it.0, version) != (Door::Front, Version::Three);
+        for (door, more, keys) in table.iter().filter(knows) {
             let place = Place::new(&[JOIN], version, *door);
             let ended = run(&place, more, keys);
             says(&ended, 0, "Applied 1 step");
@@ -381,17 +387,232 @@ fn every_way_to_be_let_in_lets_in_and_no_secret_is_told() {
     }
 }
 
+/// Jobs that poll side by side find out side by side that their token has ended.
 #[test]
 fn a_token_that_ends_on_the_way_is_exchanged_anew() {
-    let place = Place::new(&[JOIN], Version::Three, Door::Password);
+    let place = Place::new(&[CHANGE], Version::Three, Door::Password);
     place.airflow.hold(true);
     let running = place.start(&["--as-of", DAY]);
-    until("a run is there", || place.airflow.runs().len() == 1);
+    until("the runs are there", || place.airflow.runs().len() == 4);
     place.airflow.forget_tokens();
     place.airflow.hold(false);
     let run = running.end();
-    says(&run, 0, "Applied 1 step");
+    says(&run, 0, "Applied 5 steps");
     place.clean(&[&run]);
+}
+
+/// Who stands in front of Airflow may refuse for a while: the run is there all the same.
+#[test]
+fn a_run_that_cannot_be_asked_about_is_kept() {
+    let cases = [302, 400, 403, 405, 410].map(|it| BOTH.map(|version| (version, it)));
+    each(&cases.concat(), |&(version, status)| {
+        let place = Place::new(&[JOIN], version, Door::Password);
+        place.airflow.hold(true);
+        let of_run = |it: &Request| it.method == "GET" && it.path.contains(&"dagRuns".to_owned());
+        place.airflow.fault(99, Fault::Status(status), of_run);
+        let run = place.apply(&[]);
+        says(&run, 5, "Airflow refuses to work on");
+        place.airflow.heal();
+        place.airflow.hold(false);
+        says(&place.apply(&[]), 0, "Applied 1 step");
+        assert_eq!(place.airflow.runs().len(), 1, "{version:?} {status}");
+        place.clean(&[&run]);
+    });
+}
+
+#[test]
+fn what_a_login_page_says_is_no_answer() {
+    for version in BOTH {
+        let place = Place::new(&[JOIN], version, Door::Password);
+        let page = |place: &Place, which: fn(&Request) -> bool| {
+            place.airflow.fault(1, Fault::Proxy(200), which);
+        };
+        place.airflow.add_dag("chronon_join_backfill", true);
+        page(&place, triggers);
+        page(&place, |it| it.method == "PATCH");
+        says(&place.apply(&[]), 0, "Applied 1 step");
+        assert_eq!(place.airflow.runs().len(), 1, "{version:?}");
+    }
+    let place = Place::new(&[JOIN], Version::Three, Door::Password);
+    place.airflow.fault(99, Fault::Proxy(302), |_| true);
+    let run = place.apply(&[]);
+    says(&run, 1, "a login page stands before it");
+    assert!(place.airflow.runs().is_empty());
+}
+
+/// What a killed apply has sent may arrive after the next one has looked.
+#[test]
+fn a_run_that_arrives_late_is_the_run_that_is_triggered_again() {
+    for version in BOTH {
+        let place = Place::new(&[JOIN], version, Door::Password);
+        place.airflow.hold(true);
+        let running = place.start(&["--as-of", DAY]);
+        until("a run is there", || place.airflow.runs().len() == 1);
+        running.kill();
+        place.airflow.hold(false);
+        let of_run = |it: &Request| it.method == "GET" && it.path.contains(&"dagRuns".to_owned());
+        place.airflow.fault(1, Fault::Status(404), of_run);
+        says(&place.apply(&[]), 0, "Applied 1 step");
+        assert_eq!(place.airflow.runs().len(), 1, "{version:?}");
+        assert_eq!(place.airflow.violations(), [""; 0]);
+    }
+}
+
+/// The other run has looked for this job and found none: it starts its own.
+#[test]
+fn whoever_was_taken_over_triggers_nothing() {
+    let stage = Stage::in_bucket(&[JOIN]);
+    let airflow = Airflow::start(Version::Three, Door::Open);
+    let text = settings("gs://state/team", &airflow.url(), "auth = \"none\"");
+    fs::write(stage.path("settings.toml"), text).unwrap();
+    let gcs = stage.gcs.as_ref().unwrap();
+    gcs.unlimited();
+    stage.adopt("HEAD~1");
+    // The page that would keep the name of the run: the journal is sealed there.
+    gcs.fail(99, gcs::Fault::Status(412), |it| {
+        it.is_write() && it.object.contains("journal/") && it.object.ends_with("/2.json")
+    });
+    let run = stage.apply(&[]);
+    assert_eq!(run.code, 4, "{}\n{}", run.stdout, run.stderr);
+    assert!(airflow.runs().is_empty());
+}
+
+#[test]
+fn a_part_of_a_plan_runs_the_files_of_its_commit() {
+    let place = Place::new(&[CHANGE], Version::Three, Door::Password);
+    place.apply(&[]).ok();
+    let published = place.stage.path("state-dags").join("chronon_dags.json");
+    let before = fs::read(&published).unwrap();
+    let files = |run: &Value| run["files"].as_str().map(str::to_owned);
+    let known: BTreeSet<_> = place.airflow.runs().iter().map(|it| files(&it.conf)).collect();
+    place.stage.commit(JOIN);
+    place.apply(&["--target", "joins/discovery.digest.*"]).ok();
+    let last = place.airflow.runs().pop().unwrap();
+    assert!(last.conf["conf"].as_str().unwrap().contains("weekly_digest"));
+    let name = files(&last.conf).expect("the run is told which files");
+    assert!(!known.contains(&Some(name.clone())) && last.conf["step"].is_string(), "{name}");
+    let index = place.stage.path("state-dags/chronon_files").join(name + ".json");
+    let index: Value = serde_json::from_slice(&fs::read(index).unwrap()).unwrap();
+    assert!(index["jobs"].get(last.conf["conf"].as_str().unwrap()).is_some());
+    assert_eq!(fs::read(&published).unwrap(), before, "schedules are left alone");
+}
+
+#[test]
+fn nothing_runs_by_the_dags_of_another_env() {
+    let place = Place::new(&[JOIN], Version::Two, Door::Password);
+    place.airflow.belongs_to("canary");
+    let run = place.apply(&[]);
+    says(&run, 1, "the DAG `chronon_join_backfill` in Airflow is that of env `canary`");
+    place.airflow.belongs_to("prod");
+    let folder = place.stage.path("state-dags");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("chronon_dags.json"), json!({"env": "canary"}).to_string()).unwrap();
+    let run = place.apply(&[]);
+    says(&run, 1, "holds the schedules of env `canary`");
+    assert!(place.airflow.runs().is_empty());
+    assert_eq!(place.stage.steps().len(), 1);
+}
+
+#[test]
+fn a_scheduler_that_sleeps_and_a_paused_dag_are_told() {
+    for version in BOTH {
+        let place = Place::new(&[JOIN], version, Door::Password);
+        place.airflow.hold(true);
+        place.airflow.sleep();
+        let run = place.apply(&["--detach"]);
+        says(&run, 5, "Airflow's scheduler gives no sign of life");
+        says(&run, 5, "1 left to run");
+        place.airflow.add_dag("chronon_join_backfill", true);
+        let run = place.resume(&["--detach"]);
+        says(&run, 5, "the DAG `chronon_join_backfill` is paused: unpause it in Airflow");
+        place.airflow.add_dag("chronon_join_backfill", false);
+        place.airflow.hold(false);
+        says(&place.resume(&["--detach"]), 0, "Applied 1 step");
+        assert_eq!(place.airflow.runs().len(), 1);
+        place.clean(&[&run]);
+    }
+}
+
+/// A join, with and without a change that wants its table archived.
+const RADIO: &str = "radio_rank";
+
+#[test]
+fn a_table_is_neither_archived_nor_rewritten_beside_a_run_that_goes_on() {
+    let place = Place::new(&["join-derivation-renamed"], Version::Three, Door::Password);
+    place.airflow.hold(true);
+    let only = ["--detach", "--target", "joins/discovery.radio.*"];
+    let first = place.apply(&only);
+    says(&first, 5, "left to run");
+    let backfills = || {
+        let runs = place.airflow.runs();
+        let fits = |it: &&airflow::Run| {
+            it.conf["mode"] == "backfill" && it.conf.to_string().contains(RADIO)
+        };
+        runs.iter().filter(fits).count()
+    };
+    assert_eq!(backfills(), 1);
+    // Another content, merged meanwhile.
+    place.stage.commit("key-mapping-changed");
+    let archived = place.stage.path("archived").display().to_string();
+    let text = fs::read_to_string(place.stage.path("settings.toml")).unwrap();
+    let text = text.replacen(
+        "[env.prod]\n",
+        &format!("[env.prod]\narchive = [\"touch\", \"{archived}\"]\n"),
+        1,
+    );
+    fs::write(place.stage.path("settings.toml"), text).unwrap();
+    for _ in 0..2 {
+        says(&place.apply(&only), 5, "left to run");
+        assert!(!fs::exists(&archived).unwrap() && backfills() == 1);
+    }
+    place.airflow.hold(false);
+    says(&place.apply(&[]), 0, "Planned again: no changes");
+    assert!(fs::exists(&archived).unwrap());
+    assert_eq!(backfills(), 2);
+}
+
+/// A change that is taken back while its job runs: the table is computed again once that has ended.
+#[test]
+fn a_change_that_is_taken_back_while_its_run_goes_on_is_undone_after_it() {
+    let place = Place::new(&["add-aggregation"], Version::Three, Door::Password);
+    place.airflow.hold(true);
+    let left = place.apply(&["--detach"]);
+    let before = place.airflow.runs().len();
+    says(&left, 5, &format!("{before} left to run"));
+    place.stage.repo.copy(&project().join("fixtures/zipline/base/compiled"), "compiled");
+    place.stage.repo.commit("revert");
+    let steps = place.stage.steps();
+    assert!(!steps.is_empty());
+    let archived: Vec<String> = steps
+        .iter()
+        .filter(|it| it.starts_with("joins/") && it.ends_with("#backfill"))
+        .flat_map(|it| ["--archived".to_owned(), it.trim_end_matches("#backfill").to_owned()])
+        .collect();
+    let mut args: Vec<&str> = archived.iter().map(String::as_str).collect();
+    args.push("--detach");
+    says(&place.apply(&args), 5, "left to run");
+    assert_eq!(place.airflow.runs().len(), before, "nothing starts beside them");
+    place.airflow.hold(false);
+    args.pop();
+    says(&place.apply(&args), 0, "Planned again: no changes");
+    assert!(place.airflow.runs().len() > before);
+}
+
+/// Also what was left to run brings the files that all jobs share, where no DAG differs.
+#[test]
+fn what_is_collected_publishes_the_files_of_its_commit() {
+    let place = Place::new(&[JOIN], Version::Three, Door::Password);
+    place.apply(&[]).ok();
+    place.stage.repo.write("compiled/shared.txt", "more");
+    let commit = place.stage.repo.commit("a shared file");
+    place.airflow.hold(true);
+    let step = "joins/discovery.digest.weekly_digest__0#backfill";
+    says(&place.apply(&["--force", step, "--detach"]), 5, "1 left to run");
+    place.airflow.hold(false);
+    place.resume(&[]).ok();
+    let published = place.stage.path("state-dags").join("chronon_dags.json");
+    let manifest: Value = serde_json::from_slice(&fs::read(published).unwrap()).unwrap();
+    assert_eq!(manifest["commit"], json!(commit));
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn what_airflow_is_left_to_run_is_collected_by_the_job_that_may_apply() {
     let repo = Repo::new();
     repo.write("compiled/joins/a/b.c__1", "{}");
     let settings = |more: &str| {
-        let url = "url = \"https://airflow.acme.example\"\ndags = \"gs://acme-dags/dags\"";
+        let url = "url = \"https://airflow.acme.example\"\ndags = \"gs://acme-dags/chronon\"";
         format!("[env.prod]\nrunner = \"airflow\"\n[env.prod.airflow]\n{url}\n{more}\n")
     };
     let jobs = |more: &str| {

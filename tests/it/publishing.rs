@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::mpsc;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -241,6 +242,87 @@ fn the_schedules_of_another_env_are_not_overwritten() {
 }
 
 #[test]
+fn the_schedules_of_another_repository_are_not_overwritten() {
+    let stage = stage(&[TAGS]);
+    stage.apply(&[]).ok();
+    let mut theirs = manifest(&stage).unwrap();
+    theirs["commit"] = json!("0123456789012345678901234567890123456789");
+    // What the ledger names is ours, whatever became of its commit.
+    let file = stage.path("dags").join(MANIFEST);
+    fs::write(&file, theirs.to_string()).unwrap();
+    stage.commit(NEVER);
+    stage.apply(&[]).ok();
+    theirs["digest"] = json!("sha256:theirs");
+    fs::write(&file, theirs.to_string()).unwrap();
+    stage.commit(TAGS_BACK);
+    let run = stage.apply(&[]);
+    fails(&run, 5, "which this repository does not have");
+    assert!(run.stderr.contains("`env.*.airflow.prefix` of its own"), "{}", run.stderr);
+    assert_eq!(fs::read_to_string(&file).unwrap(), theirs.to_string());
+    let published = ledger(&stage)["schedules"]["digest"].clone();
+    assert_ne!(published, theirs["digest"]);
+}
+
+/// Lets somebody else do something at the moment when an apply has written its files, and not the
+/// manifest yet.
+fn before_the_manifest(stage: &Stage, meanwhile: impl FnOnce()) -> Run {
+    let gcs = stage.gcs.as_ref().unwrap();
+    let (reached, at) = mpsc::channel();
+    let (go, on) = mpsc::channel::<()>();
+    let on = Mutex::new(on);
+    gcs.hook(move |moment, call| {
+        let last = call.bucket == "composer" && call.object.ends_with(".json");
+        if moment == Moment::After && last && call.object.contains("chronon_files") {
+            reached.send(()).unwrap();
+            on.lock().unwrap().recv().unwrap();
+        }
+    });
+    let running = stage.start_apply(&[]);
+    at.recv().unwrap();
+    meanwhile();
+    gcs.hook(|_, _| ());
+    go.send(()).unwrap();
+    running.end()
+}
+
+#[test]
+fn an_apply_that_was_paused_does_not_publish_over_a_later_one() {
+    let stage = in_buckets(&[TAGS]);
+    stage.apply(&[]).ok();
+    let gcs = stage.gcs.as_ref().unwrap();
+    let ours = gcs.object("composer", "dags/chronon_dags.json").unwrap().bytes;
+    let theirs = [&ours[..], b"\n"].concat();
+    stage.commit(NEVER);
+    let run = before_the_manifest(&stage, || {
+        gcs.put("composer", "dags/chronon_dags.json", &theirs);
+    });
+    fails(&run, 5, "somebody else writes chronon_dags.json");
+    assert_eq!(gcs.object("composer", "dags/chronon_dags.json").unwrap().bytes, theirs);
+    // Its lock was taken over meanwhile, and whoever has it has not published yet.
+    let run = before_the_manifest(&stage, || {
+        let lock = gcs.object("state", "team/prod/lock.json").unwrap().bytes;
+        let mut lock: Value = serde_json::from_slice(&lock).unwrap();
+        lock["nonce"] = json!("another");
+        gcs.put("state", "team/prod/lock.json", lock.to_string().as_bytes());
+    });
+    fails(&run, 4, "the lock was lost");
+    assert_eq!(gcs.object("composer", "dags/chronon_dags.json").unwrap().bytes, theirs);
+}
+
+#[test]
+fn a_file_of_a_commit_that_was_changed_is_told() {
+    let stage = in_buckets(&[TAGS]);
+    let gcs = stage.gcs.as_ref().unwrap();
+    gcs.fail(1, Fault::Status(403), |it| it.is_write() && it.object.ends_with(MANIFEST));
+    fails(&stage.apply(&[]), 5, "not published");
+    let names = gcs.names("composer");
+    let pack = names.iter().find(|it| it.ends_with(".pack")).unwrap();
+    gcs.put("composer", pack, b"half");
+    fails(&stage.apply(&[]), 5, "is not what was published");
+    assert_eq!(manifest(&stage), None);
+}
+
+#[test]
 fn a_dag_that_nothing_asks_for_goes() {
     let stage = stage(&[TAGS]);
     stage.apply(&[]).ok();
@@ -370,6 +452,15 @@ fn mistakes_in_settings_are_told_with_their_line_and_what_to_do() {
             "no name of an Airflow connection",
         ),
         ("[team.a]\nqeue = \"x\"", "queue"),
+        (
+            "[env.prod.airflow]\ndags = \"x/\"\n[env.canary.airflow]\ndags = \"x\"",
+            "env `canary` publishes there too",
+        ),
+        (
+            "[env.prod.airflow]\ndags = \"x\"\nurl = \"https://a.b\"\n\
+             [env.canary.airflow]\ndags = \"y\"\nurl = \"https://a.b\"",
+            "set another `airflow.prefix`",
+        ),
         ("[env.prod.airflow]\nbreaker_days = 0", "breaker_days"),
     ] {
         stage.settings("", more);

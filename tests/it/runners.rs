@@ -398,7 +398,7 @@ fn verdict(found: &Found) -> Verdict {
         Found::Nothing => Verdict::Nothing,
         Found::Ended(Outcome::Done) => Verdict::Done,
         Found::Ended(Outcome::Failed { again, .. }) => Verdict::Failed(*again),
-        Found::Ended(other) => panic!("nobody asked for that: {other:?}"),
+        other @ (Found::Ended(_) | Found::OnItsWay) => panic!("nobody asked for that: {other:?}"),
     }
 }
 

@@ -119,6 +119,10 @@ impl Attempt<'_> {
         let mut pauses = Pauses::of(AGAIN);
         let since = Instant::now();
         loop {
+            // Whoever may keep nothing any more must start nothing either.
+            if self.context.stop.is_asked() {
+                return Err(Outcome::Left);
+            }
             let why = match self.site.trigger(self.run, conf) {
                 Ok(200..300) => return Ok(()),
                 Ok(404) => {
@@ -127,6 +131,10 @@ impl Attempt<'_> {
                 }
                 Ok(status) => format!("status {status}"),
                 Err(No::Later(why)) => why,
+                // What it was told is wrong: there is no such run, nor will there be.
+                Err(No::Never(status @ (400 | 422), why)) => {
+                    return Err(self.failed(&self.refusal(status, &why), false));
+                }
                 Err(No::Never(status, why)) => return Err(self.refused(status, &why)),
             };
             // It may have arrived all the same, or earlier.
@@ -142,7 +150,8 @@ impl Attempt<'_> {
 
     /// Waits for the end of the run.
     fn follow(&self, mut state: State) -> Outcome {
-        let deadline = Instant::now() + self.job.timeout;
+        let patience = super::conf::patience(self.job);
+        let deadline = Instant::now() + patience;
         let mut pauses = Pauses::of(AGAIN);
         let mut fresh = false;
         loop {
@@ -153,11 +162,11 @@ impl Attempt<'_> {
                     let what = format!("the run {} was deleted in Airflow", self.id());
                     return self.failed(&what, false);
                 }
-                State::Live if fresh && self.context.detach => return Outcome::Detached,
+                State::Live if fresh && self.context.detach => return self.left(),
                 State::Live if Instant::now() >= deadline => {
                     let what = format!(
                         "it still runs after {} (setting `timeout` of its mode)",
-                        minutes(self.job.timeout)
+                        minutes(patience)
                     );
                     return self.unclear(&what);
                 }
@@ -171,6 +180,18 @@ impl Attempt<'_> {
                 Err(outcome) => return outcome,
             };
             fresh = true;
+        }
+    }
+
+    /// Leaves a run to itself, which in a DAG that is paused would not go on.
+    fn left(&self) -> Outcome {
+        match self.asked(|site| site.dag(self.run.dag)) {
+            Ok(Dag::Paused) => {
+                let dag = self.run.dag;
+                self.unclear(&format!("the DAG `{dag}` is paused: unpause it in Airflow"))
+            }
+            Ok(Dag::Ready | Dag::Unknown) => Outcome::Detached,
+            Err(outcome) => outcome,
         }
     }
 
@@ -234,14 +255,15 @@ impl Attempt<'_> {
         Outcome::Failed { what: self.cover(what), tail: Vec::new(), again }
     }
 
-    fn refused(&self, status: u16, why: &str) -> Outcome {
+    fn refusal(&self, status: u16, why: &str) -> String {
         let next = super::next_of(status);
-        // The run may be there: only its name can tell, so that is kept.
-        let what = format!("Airflow refuses to work on {} ({why}): {next}", self.id());
-        match status {
-            401 | 403 => Outcome::Unclear { what: self.cover(&what) },
-            _ => self.failed(&what, false),
-        }
+        format!("Airflow refuses to work on {} ({why}): {next}", self.id())
+    }
+
+    /// Who refuses may be a proxy or a login page, and the run may be there: only its name can tell,
+    /// so that is kept.
+    fn refused(&self, status: u16, why: &str) -> Outcome {
+        Outcome::Unclear { what: self.cover(&self.refusal(status, why)) }
     }
 
     fn unclear(&self, why: &str) -> Outcome {

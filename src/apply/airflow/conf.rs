@@ -4,11 +4,14 @@
 //! The command of a job is not sent: it stands in the published files of the commit, so that nobody
 //! who may trigger a DAG can run anything else. What is sent fills it in.
 
+use std::time::Duration;
+
 use serde_json::Map;
 use serde_json::Value;
 
 use crate::apply::runner::Job;
 use crate::apply::surroundings::option;
+use crate::model::day::Day;
 
 /// TABLE of DAGs that do one kind of job: mode, type of config, and the end of the DAG's name.
 const DAGS: [(&str, &str, &str); 3] = [
@@ -36,6 +39,17 @@ pub(super) fn run(operation: &str) -> String {
     format!("chronon-plan__{operation}")
 }
 
+/// How long a run may take: that of a job is the time of each chunk, and they may run in order.
+pub(super) fn patience(job: &Job) -> Duration {
+    let day = |name: &str| option(&job.argv, name)?.parse::<Day>().ok();
+    let range = day("--start-ds").zip(day("--end-ds")).zip(job.chunk_days);
+    let chunks = range.map_or(1, |((start, end), days)| {
+        let all = u32::try_from(start.days_through(end)).unwrap_or(1);
+        all.div_ceil(days.max(1)).max(1)
+    });
+    job.timeout.saturating_mul(chunks)
+}
+
 /// What the run is told.
 pub(super) fn of(job: &Job, files: Option<&str>) -> Map<String, Value> {
     let mut conf = Map::new();
@@ -61,8 +75,6 @@ pub(super) fn of(job: &Job, files: Option<&str>) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
     use super::*;
@@ -111,6 +123,23 @@ mod tests {
             more["files"] = "d".into();
             more["step"] = job.step.as_str().into();
             assert_eq!(Value::from(of(&job, Some("d"))), more, "{step}");
+        }
+    }
+
+    #[test]
+    fn a_run_may_take_as_long_as_its_chunks_one_after_the_other() {
+        let range = ["z", "--start-ds=2026-01-01", "--end-ds=2026-03-01"];
+        let table = [
+            (&range[..], None, 1),
+            (&range[..], Some(30), 2),
+            (&range[..], Some(29), 3),
+            (&range[..], Some(90), 1),
+            (&["z", "--ds=2026-03-01"][..], Some(1), 1),
+            (&["z", "--end-ds=2026-03-01"][..], Some(1), 1),
+        ];
+        for (argv, chunk_days, seconds) in table {
+            let job = job("group_bys/a.b", "backfill", argv, chunk_days);
+            assert_eq!(patience(&job).as_secs(), seconds, "{argv:?} {chunk_days:?}");
         }
     }
 }

@@ -31,6 +31,11 @@ impl Google {
     /// A token that counts now.
     pub(super) fn token(&self) -> Result<String, String> {
         let token = self.runtime.block_on(self.credentials.access_token());
-        token.map(|it| it.token).map_err(|error| chain(&error))
+        token.map(|it| it.token).map_err(|error| {
+            format!(
+                "Google gives no token, see `gcloud auth application-default login`: {}",
+                chain(&error)
+            )
+        })
     }
 }

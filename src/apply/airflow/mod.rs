@@ -42,10 +42,13 @@ use wire::Wire;
 /// Before anything runs, how often a question is put that nobody answers, and how long to wait.
 const TRIES: (u32, Duration) = (4, Duration::from_secs(1));
 
+const ASLEEP: &str = "Airflow's scheduler gives no sign of life: runs wait until it is there again (`airflow jobs check --job-type SchedulerJob`)";
+
 /// Runs jobs by the bounded DAGs of an Airflow.
 pub struct AirflowRunner {
     machine: Machine,
     settings: Airflow,
+    env: String,
     /// The digest under which the files of the commit are published; none for those that the
     /// manifest names.
     files: Option<String>,
@@ -56,8 +59,9 @@ pub struct AirflowRunner {
 impl AirflowRunner {
     /// A runner for this Airflow; nothing is asked yet. `files` is the digest of the index under
     /// which the files of the commit are published.
-    pub fn new(machine: Machine, settings: Airflow, files: Option<String>) -> Self {
-        Self { machine, settings, files, site: Mutex::default(), notes: Mutex::default() }
+    pub fn new(machine: Machine, settings: Airflow, env: &str, files: Option<String>) -> Self {
+        let env = env.to_owned();
+        Self { machine, settings, env, files, site: Mutex::default(), notes: Mutex::default() }
     }
 
     /// The Airflow, once it has answered.
@@ -147,6 +151,18 @@ impl AirflowRunner {
         }
     }
 
+    /// A DAG of the same name that is another env's would run our jobs as it runs its own.
+    fn is_ours(&self, site: &Site, dag: &str) -> Result<(), Problem> {
+        let other = patiently(&Stop::default(), || site.env_of(dag)).ok().flatten();
+        match other.filter(|it| *it != self.env) {
+            Some(other) => Err(problem(
+                &format!("the DAG `{dag}` in Airflow is that of env `{}`", other.escape_debug()),
+                "give each env an `env.*.airflow.prefix` of its own",
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn attempt<'a>(
         &'a self,
         site: &'a Site,
@@ -177,6 +193,10 @@ impl Runner for AirflowRunner {
                 Ok(note) => notes.extend(note),
                 Err(problem) => drop(problems.insert(problem)),
             }
+            problems.extend(self.is_ours(&site, dag).err());
+        }
+        if site.is_asleep().unwrap_or_default() {
+            notes.push(ASLEEP.to_owned());
         }
         *self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = notes;
         problems.into_iter().collect()
@@ -215,8 +235,11 @@ impl Runner for AirflowRunner {
         // The name that was kept, for settings may have changed since.
         let names = (conf::dag(self.settings.prefix(), job), conf::run(&job.operation));
         let (dag, id) = id.split_once('/').unwrap_or((&names.0, &names.1));
+        // Whoever was killed may have sent it a moment ago.
+        let same = (dag, id) == (names.0.as_str(), names.1.as_str());
+        let missing = if same { Found::OnItsWay } else { Found::Nothing };
         let attempt = self.attempt(&site, Run { dag, id }, job, context);
-        attempt.find().map_or(Found::Nothing, Found::Ended)
+        attempt.find().map_or(missing, Found::Ended)
     }
 }
 
@@ -252,6 +275,9 @@ fn next_of(status: u16) -> &'static str {
         }
         403 => {
             "let its user read and edit DAGs, and create runs of them (role `Op`); in 2.x, let `[api] auth_backends` take what `env.*.airflow.auth` sends"
+        }
+        300..=399 => {
+            "a login page stands before it: check `env.*.airflow.url` (its scheme too), and that `env.*.airflow.auth` is what it takes"
         }
         _ => "check `env.*.airflow.url` and `env.*.airflow.api`, and the webserver's log",
     }

@@ -90,7 +90,7 @@ impl Site {
             Some(_) if answer.status == 404 => Ok(None),
             Some(json) => Ok(Some(json)),
             // What stands in front of it answers for it, and does not know what there is.
-            None => Err(No::Later(format!("status {} of what is no Airflow", answer.status))),
+            None => Err(No::Later(no_airflow(answer.status))),
         }
     }
 
@@ -104,11 +104,29 @@ impl Site {
         Ok(if is("is_paused") == Some(true) { Dag::Paused } else { Dag::Ready })
     }
 
+    /// The env whose DAG it is, where Airflow says.
+    pub(super) fn env_of(&self, dag: &str) -> Said<Option<String>> {
+        let found = self.read(Ask::get(&["dags", dag]))?.unwrap_or_default();
+        let tags = found["tags"].as_array().cloned().unwrap_or_default();
+        let mut names = tags.iter().filter_map(|it| it["name"].as_str());
+        Ok(names.find_map(|it| it.strip_prefix("env:")).map(str::to_owned))
+    }
+
+    /// Whether it says that its scheduler gives no sign of life.
+    pub(super) fn is_asleep(&self) -> Said<bool> {
+        let path: &[&str] = match self.api {
+            Api::V1 => &["health"],
+            Api::V2 => &["monitor", "health"],
+        };
+        let found = self.read(Ask::get(path))?.unwrap_or_default();
+        Ok(found["scheduler"]["status"] == "unhealthy")
+    }
+
     pub(super) fn unpause(&self, dag: &str) -> Said<()> {
         let body = json!({"is_paused": false});
         let (path, query) = (["dags", dag], [("update_mask", "is_paused")]);
         let ask = Ask { method: Verb::Patch, query: &query, body: Some(&body), ..Ask::get(&path) };
-        self.ask(ask).map(drop)
+        self.read(ask).map(drop)
     }
 
     /// Triggers a run; gives the answer's status: 409 where there is one of its name, or of its
@@ -120,7 +138,11 @@ impl Site {
         }
         let path = ["dags", run.dag, "dagRuns"];
         let ask = Ask { method: Verb::Post, body: Some(&body), ..Ask::get(&path) };
-        Ok(self.ask(ask)?.status)
+        let answer = self.ask(ask)?;
+        match answer.json() {
+            None if answer.status < 300 => Err(No::Later(no_airflow(answer.status))),
+            _ => Ok(answer.status),
+        }
     }
 
     pub(super) fn state(&self, run: Run<'_>) -> Said<State> {
@@ -136,7 +158,8 @@ impl Site {
     /// The tasks of a run that failed by themselves, the first to fail first.
     pub(super) fn failed(&self, run: Run<'_>) -> Said<Vec<Task>> {
         let path = ["dags", run.dag, "dagRuns", run.id, "taskInstances"];
-        let query = [("limit", "1000")];
+        // A page holds a hundred, whatever is asked for: those that did not fail must not fill it.
+        let query = [("limit", "100"), ("state", "failed")];
         let found = self.read(Ask { query: &query, ..Ask::get(&path) })?.unwrap_or_default();
         let all = found["task_instances"].as_array().cloned().unwrap_or_default();
         let mut failed: Vec<&Value> =
@@ -202,9 +225,14 @@ impl Site {
     }
 }
 
+fn no_airflow(status: u16) -> String {
+    format!("status {status} of what is no Airflow")
+}
+
 /// Which API answers at an address, and the version of what answers.
 pub(super) fn found(wire: &Wire, wanted: Option<Api>) -> Said<Option<Api>> {
     let both = [Api::V2, Api::V1];
+    let mut refused = Ok(None);
     for api in both.into_iter().filter(|api| wanted.is_none_or(|it| it == *api)) {
         let path = ["api", name(api), "version"];
         // A name and a password are no use before it is known who wants them.
@@ -213,10 +241,14 @@ pub(super) fn found(wire: &Wire, wanted: Option<Api>) -> Said<Option<Api>> {
         let version = answer.json().is_some_and(|it| it["version"].is_string());
         match answer.status {
             200 if version => return Ok(Some(api)),
-            status @ (401 | 403) => return Err(No::Never(status, wire.detail(&answer))),
+            // What stands in front may want the name and the password itself, as API v1 does; or it
+            // sends strangers to its login page.
+            status @ (300..=399 | 401 | 403) => {
+                refused = Err(No::Never(status, wire.detail(&answer)));
+            }
             _ if answer.is_later() => return Err(No::Later(wire.detail(&answer))),
             _ => {}
         }
     }
-    Ok(None)
+    refused
 }

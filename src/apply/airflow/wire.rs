@@ -74,7 +74,7 @@ impl Answer {
 
     /// Whether it is no answer to the question: ask again later.
     pub(super) fn is_later(&self) -> bool {
-        self.status == 429 || self.status >= 500
+        matches!(self.status, 408 | 429) || self.status >= 500
     }
 }
 
@@ -168,37 +168,22 @@ impl Wire {
 
     /// Asks once; why there is no answer, if so.
     pub(super) fn ask(&self, api: Api, ask: Ask<'_>) -> Result<Answer, String> {
-        let answer = self.send(api, ask)?;
-        let exchanged = lock(&self.token).take_if(|_| answer.status == 401 && !ask.bare);
-        match exchanged {
-            // It has ended; a new one may do.
-            Some(_) => self.send(api, ask),
-            None => Ok(answer),
+        let mut used = None;
+        let answer = self.send(api, ask, &mut used)?;
+        if answer.status != 401 || used.is_none() {
+            return Ok(answer);
         }
+        // It has ended; a new one may do. Another thread may have got that already.
+        lock(&self.token).take_if(|token| Some(&*token) == used.as_ref());
+        self.send(api, ask, &mut used)
     }
 
-    fn send(&self, api: Api, ask: Ask<'_>) -> Result<Answer, String> {
+    /// Sends it; `used` is the token that was exchanged for it, if one was.
+    fn send(&self, api: Api, ask: Ask<'_>, used: &mut Option<String>) -> Result<Answer, String> {
         let address = self.address(ask.path, ask.query);
         let request = self.client.request(ask.method.method(), address);
-        let request = match self.signed(api, request, ask.bare)? {
-            Ok(request) => request.header(ACCEPT, ask.accept),
-            Err(refused) => return Ok(refused),
-        };
-        self.answer(match ask.body {
-            Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_string()),
-            None => request,
-        })
-    }
-
-    /// A request with what it needs to be let in; else the answer of who refuses that.
-    fn signed(
-        &self,
-        api: Api,
-        request: RequestBuilder,
-        bare: bool,
-    ) -> Result<Result<RequestBuilder, Answer>, String> {
-        Ok(Ok(match &self.keys {
-            _ if bare => request,
+        let request = match &self.keys {
+            _ if ask.bare => request,
             Keys::None => request,
             Keys::Token(token) => request.bearer_auth(token),
             Keys::Google(google) => request.bearer_auth(google.token()?),
@@ -206,10 +191,15 @@ impl Wire {
                 request.basic_auth(name, Some(password))
             }
             Keys::Basic(name, password) => match self.exchanged(name, password)? {
-                Ok(token) => request.bearer_auth(token),
-                Err(refused) => return Ok(Err(refused)),
+                Ok(token) => request.bearer_auth(used.insert(token)),
+                Err(refused) => return Ok(refused),
             },
-        }))
+        };
+        let request = request.header(ACCEPT, ask.accept);
+        self.answer(match ask.body {
+            Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_string()),
+            None => request,
+        })
     }
 
     /// The token that API v2 gives for a name and a password; one for all calls.

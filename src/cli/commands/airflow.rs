@@ -156,7 +156,10 @@ fn of_commit(repo: &RepoArgs, head: Option<&String>) -> Result<(Workspace, Built
 fn write(workspace: &Workspace, built: &Built, folder: &Path) -> Result<Bundle, Failure> {
     let packed = schedules::packed(workspace, built)?;
     let bundle = Bundle::of(built, &packed);
-    Place::Folder(folder.to_owned()).publish(&packed, &bundle)?;
+    let place = Place::Folder(folder.to_owned());
+    let known = place.manifest()?;
+    place.refuse_others(&bundle.manifest.env, &known, &|_| true)?;
+    place.publish(&packed, &bundle, &known, &|| Ok(()))?;
     if !built.pools.is_empty() {
         let of = |slots: &u32| serde_json::json!({"slots": slots, "description": "Chronon", "include_deferred": false});
         let pools: BTreeMap<_, _> = built.pools.iter().map(|it| (it.0, of(it.1))).collect();

@@ -13,6 +13,7 @@ use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::progress::Receipt;
 use super::super::progress::View;
+use super::super::publishing::Known;
 use super::super::publishing::Place;
 use super::super::schedules;
 use super::super::signals::Watch;
@@ -115,15 +116,36 @@ impl Ground<'_> {
         if !settings.airflow.runs {
             return Ok(None);
         }
+        let place = Place::open(location, &self.top)?;
+        let known = self.known_at(&place)?;
         let packed = schedules::packed(self.workspace, built)?;
         let steps = plan.steps.iter().map(|step| (step.id.clone(), schedules::template(step)));
         let (name, index) = schedule::index(built, &packed, steps.collect());
-        let place = Place::open(location, &self.top)?;
         place.prepare(&packed, schedule::index_key(&name), &index)?;
-        if place.manifest()?.is_none() {
-            place.publish(&packed, &Bundle::of(&built.only_bounded(), &packed))?;
+        if known.bytes.is_none() {
+            let bundle = Bundle::of(&built.only_bounded(), &packed);
+            place.publish(&packed, &bundle, &known, &|| self.holds())?;
         }
         Ok(Some(name))
+    }
+
+    /// The manifest that is published there, which must be one of ours.
+    fn known_at(&self, place: &Place) -> Result<Known, Failure> {
+        let known = place.manifest()?;
+        let applied = self.ledger.schedules.as_ref().map(|it| it.digest.as_str());
+        let ours = known.says("digest").as_deref() == applied && applied.is_some();
+        let ours = |commit: &str| ours || self.workspace.repository.has(commit);
+        place.refuse_others(&self.workspace.env, &known, &ours)?;
+        Ok(known)
+    }
+
+    /// Whether the lock is held still, as its store knows: what follows is seen by everybody.
+    fn holds(&self) -> Result<(), Failure> {
+        let lease = self.session.lease;
+        if lease.renew().is_err() || !lease.is_held() {
+            return Err(state::lost());
+        }
+        Ok(())
     }
 
     /// Publishes the schedules once all that they would run is applied: a task that ran a new
@@ -138,19 +160,25 @@ impl Ground<'_> {
         let whole = plan.complete && report.is_complete();
         let held = !report.lost && report.cut_off.is_none() && self.session.lease.is_held();
         let location = self.workspace.settings.dags.place.as_ref();
-        let (Some(built), Some(location)) = (basis.schedules(), location) else { return Ok(None) };
+        let (Some(built), Some(location), Some(_)) = (basis.schedules(), location, &plan.schedules)
+        else {
+            return Ok(None);
+        };
         // Where no DAG differs, the files that all jobs share may: they come with every commit.
         let commit = &self.workspace.pair.head.commit;
         let known = self.ledger.schedules.as_ref().is_some_and(|it| it.commit == *commit);
-        let quiet = known || self.asked.file.is_some();
+        let quiet = known || (self.asked.file.is_some() && self.asked.resumes.is_none());
         if (quiet && !differs) || !whole || !held || self.watch.is_interrupted() {
             return Ok(None);
         }
         let packed = schedules::packed(self.workspace, built)?;
         let bundle = Bundle::of(built, &packed);
-        Place::open(location, &self.top)?.publish(&packed, &bundle)?;
+        let place = Place::open(location, &self.top)?;
+        // Read before the lock is looked at, so that whoever publishes later is noticed.
+        let known = self.known_at(&place)?;
         let digest = bundle.manifest.digest.clone();
         crate::state::head::keep_schedules(&self.state.objects, &digest, &bundle.json)?;
+        place.publish(&packed, &bundle, &known, &|| self.holds())?;
         Ok(Some(Published {
             digest,
             location: location.clone(),

@@ -79,7 +79,12 @@ fn runner(
     }
     let machine = machine.clone();
     if settings.airflow.runs {
-        return Some(Box::new(AirflowRunner::new(machine, settings.airflow.clone(), files)));
+        return Some(Box::new(AirflowRunner::new(
+            machine,
+            settings.airflow.clone(),
+            &workspace.env,
+            files,
+        )));
     }
     Some(Box::new(ZiplineRunner::new(machine, workspace.pair.head.dialect)))
 }

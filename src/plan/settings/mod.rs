@@ -136,15 +136,33 @@ impl EnvSettings {
         own.cluster(&self.cluster, mode, self.dags.ephemeral)
     }
 
-    /// What one setting needs of another and is not there: the setting, and the sentence.
-    fn wrong(&self) -> Vec<(&'static [&'static str], String)> {
+    /// What one setting needs of another and is not there, and what only one of all envs may have:
+    /// each as the setting, and the sentence.
+    fn wrong(&self, name: &str, all: &BTreeMap<String, Self>) -> Vec<Wrong> {
         let homeless = self.airflow.runs && self.dags.place.is_none();
         let what = || {
             let what = "no `airflow.dags`: Airflow runs the files that are published there";
             (&["runner"][..], what.to_owned())
         };
-        let all = [homeless.then(what), self.dags.wrong(), self.airflow.wrong()];
-        all.into_iter().flatten().collect()
+        let clash = all.iter().take_while(|it| it.0 != name).find_map(|it| self.clash(it.0, it.1));
+        let mistakes = [homeless.then(what), self.dags.wrong(), self.airflow.wrong(), clash];
+        mistakes.into_iter().flatten().collect()
+    }
+
+    /// What of the DAGs of two envs would be one.
+    fn clash(&self, name: &str, other: &Self) -> Option<Wrong> {
+        let (ours, theirs) = (self.dags.place.as_ref()?, other.dags.place.as_ref()?);
+        let same_airflow = self.airflow.url.is_some() && self.airflow.url == other.airflow.url;
+        let what = if ours.trim_end_matches('/') == theirs.trim_end_matches('/') {
+            format!("env `{name}` publishes there too: its DAGs would be lost")
+        } else if same_airflow && self.airflow.prefix() == other.airflow.prefix() {
+            format!(
+                "env `{name}` has DAGs of the same names in the same Airflow: set another `airflow.prefix`"
+            )
+        } else {
+            return None;
+        };
+        Some((&["airflow", "dags"], what))
     }
 
     fn keep_of_mode(&mut self, mode: &str, name: &str, values: &[String]) -> bool {
@@ -170,6 +188,9 @@ impl EnvSettings {
         self.given.iter().filter(fits).max_by_key(rank).map_or(&[], |given| &given.values)
     }
 }
+
+/// A setting of an env, and what is wrong with it.
+type Wrong = (&'static [&'static str], String);
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

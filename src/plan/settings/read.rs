@@ -163,8 +163,8 @@ impl Reader<'_> {
         found.extend(unknown.map(|what| (vec!["ci", "envs"], what)));
         let twice = policies::label_twice(&self.settings.ci.labels);
         found.extend(twice.map(|what| (vec!["ci", "label"], what)));
-        let wrong: Vec<_> =
-            self.settings.envs.iter().map(|it| (it.0.clone(), it.1.wrong())).collect();
+        let all = &self.settings.envs;
+        let wrong: Vec<_> = all.iter().map(|it| (it.0.clone(), it.1.wrong(it.0, all))).collect();
         for (name, mistakes) in &wrong {
             let at = |at: &[&'static str]| [&["env", name.as_str()], at].concat();
             found.extend(mistakes.iter().map(|it| (at(it.0), it.1.clone())));

@@ -45,6 +45,8 @@ pub(crate) enum Door {
     Open,
     /// By name and password: in 3.x by a token for those.
     Password,
+    /// By name and password, which what stands in front of it wants of everybody.
+    Front,
     /// By a token that somebody made.
     Token,
     Google,
@@ -88,6 +90,10 @@ struct World {
     failing: Vec<String>,
     /// Whether runs stay as they are.
     held: bool,
+    /// Whether its scheduler gives no sign of life.
+    asleep: bool,
+    /// The env whose DAGs they are.
+    env: &'static str,
     log: Vec<String>,
     violations: Vec<String>,
 }
@@ -124,6 +130,8 @@ impl Airflow {
             faults: Vec::new(),
             failing: Vec::new(),
             held: false,
+            asleep: false,
+            env: "prod",
             log: Vec::new(),
             violations: Vec::new(),
         };
@@ -205,6 +213,16 @@ impl Airflow {
 
     pub(crate) fn add_dag(&self, dag: &str, paused: bool) {
         self.world().dags.insert(dag.to_owned(), paused);
+    }
+
+    /// Its scheduler gives no sign of life.
+    pub(crate) fn sleep(&self) {
+        self.world().asleep = true;
+    }
+
+    /// Its DAGs are those of this env.
+    pub(crate) fn belongs_to(&self, env: &'static str) {
+        self.world().env = env;
     }
 
     pub(crate) fn is_paused(&self, dag: &str) -> bool {
@@ -294,6 +312,9 @@ impl World {
             self.wrong(request, "no such page");
             return page(404);
         };
+        if let Some(refused) = self.refused(request).filter(|_| self.door == Door::Front) {
+            return refused;
+        }
         match (self.version, *version) {
             (Version::Two, "v1") | (Version::Three, "v2") => {}
             (Version::Two, _) if rest == ["version"] => return page(404),
@@ -309,6 +330,14 @@ impl World {
             let version = if self.version == Version::Two { "2.11.2" } else { "3.3.2" };
             return json_of(200, &json!({"version": version, "git_version": null}));
         }
+        let health =
+            json!({"scheduler": {"status": if self.asleep { "unhealthy" } else { "healthy" }}});
+        match (self.version, rest) {
+            (Version::Two, ["health"]) | (Version::Three, ["monitor", "health"]) => {
+                return json_of(200, &health);
+            }
+            _ => {}
+        }
         if let Some(refused) = self.refused(request) {
             return refused;
         }
@@ -317,7 +346,7 @@ impl World {
             ("PATCH", ["dags", dag]) => self.patch(request, dag),
             ("POST", ["dags", dag, "dagRuns"]) => self.trigger(request, dag),
             ("GET", ["dags", dag, "dagRuns", id]) => self.run(dag, id),
-            ("GET", ["dags", dag, "dagRuns", id, "taskInstances"]) => self.tasks(dag, id),
+            ("GET", ["dags", dag, "dagRuns", id, "taskInstances"]) => self.tasks(request, dag, id),
             ("GET", ["dags", _, "dagRuns", _, "taskInstances", "job", "logs", "2"]) => {
                 self.task_log(request)
             }
@@ -362,7 +391,8 @@ impl World {
         let bearer = said.strip_prefix("Bearer ").unwrap_or_default();
         let lets = match (self.door, self.version) {
             (Door::Open, _) => said.is_empty(),
-            (Door::Password, Version::Two) => said == basic,
+            (Door::Password | Door::Front, Version::Two) => said == basic,
+            (Door::Front, Version::Three) => false,
             (Door::Password, Version::Three) => self.tokens.contains(bearer),
             (Door::Token, _) => bearer == TOKEN,
             (Door::Google, _) => bearer == GOOGLE,
@@ -374,10 +404,11 @@ impl World {
         let Some(paused) = self.dags.get(dag) else {
             return no(404, &format!("The DAG with dag_id: {dag} was not found"));
         };
-        let there = match self.version {
+        let mut there = match self.version {
             Version::Two => json!({"dag_id": dag, "is_paused": paused, "is_active": true}),
             Version::Three => json!({"dag_id": dag, "is_paused": paused, "is_stale": false}),
         };
+        there["tags"] = json!([{"name": "chronon"}, {"name": format!("env:{}", self.env)}]);
         json_of(200, &there)
     }
 
@@ -444,21 +475,24 @@ impl World {
         json_of(200, &json!({"dag_id": dag, "dag_run_id": id, "state": run.state}))
     }
 
-    fn tasks(&self, dag: &str, id: &str) -> Answer {
+    fn tasks(&self, request: &Request, dag: &str, id: &str) -> Answer {
         let state = self.runs.iter().find(|it| it.dag == dag && it.id == id).map(|it| it.state);
-        let mut tasks = vec![json!({
-            "task_id": "chunks", "state": "success", "try_number": 1, "map_index": -1,
-            "end_date": "2026-11-22T01:00:00Z",
-        })];
+        let task = |name: &str, state: &str, index: i64, end: &str| {
+            json!({
+                "task_id": name, "state": state, "try_number": 2, "map_index": index,
+                "end_date": end,
+            })
+        };
+        let mut tasks = vec![task("chunks", "success", -1, "2026-11-22T01:00:00Z")];
+        // More of them than a page holds.
+        tasks.extend((2..150).map(|at| task("job", "success", at, "2026-11-22T01:30:00Z")));
         if state == Some("failed") {
-            for (index, end) in [(1, "2026-11-22T03:00:00Z"), (0, "2026-11-22T02:00:00Z")] {
-                tasks.push(json!({
-                    "task_id": "job", "state": "failed", "try_number": 2, "map_index": index,
-                    "end_date": end,
-                }));
-            }
+            tasks.push(task("job", "failed", 1, "2026-11-22T03:00:00Z"));
+            tasks.push(task("job", "failed", 0, "2026-11-22T02:00:00Z"));
         }
+        tasks.retain(|it| request.query.get("state").is_none_or(|state| it["state"] == **state));
         let total = tasks.len();
+        tasks.truncate(100);
         json_of(200, &json!({"task_instances": tasks, "total_entries": total}))
     }
 
