@@ -153,6 +153,17 @@ class Case(unittest.TestCase):
         RECEIVER.posts.clear()
         RECEIVER.code = 200
         self.state = support.temporary("state-")
+        self.forget_jobs()
+
+    def kept(self):
+        """The Variables that name jobs whose end nobody has seen."""
+        with create_session() as session:
+            names = session.query(Variable.key).filter(Variable.key.like("chronon_job.%"))
+            return [it[0] for it in names]
+
+    def forget_jobs(self):
+        for name in self.kept():
+            Variable.delete(name)
 
     def published(self, dags, steps=None, **more):
         """Publishes a manifest and gives the DAGs that Airflow makes of it."""
@@ -162,21 +173,17 @@ class Case(unittest.TestCase):
         support.write_manifest(DAGS, document)
         with captured():
             self.bag = bag = DagBag(DAGS)
+            self.modules = dict(sys.modules)
             if THREE:
                 DagBundlesManager().sync_bundles_to_db()
                 sync_bag_to_db(bag, "dags-folder", None)
             else:
                 bag.sync_to_db()
         self.assertEqual(bag.import_errors, {})
+        # The module that these DAGs come from: each run in 3.x loads another one beside it.
+        dag = next(iter(bag.dags.values()))
+        self.loader = self.modules[dag.default_args["on_failure_callback"].__module__]
         return bag.dags
-
-    @property
-    def loader(self):
-        """The module of the loader, as Airflow loaded it."""
-        dag = next(iter(self.bag.dags.values()))
-        return sys.modules[dag.on_failure_callback.__module__] if dag.on_failure_callback else (
-            sys.modules[dag.default_args["on_failure_callback"].__module__]
-        )
 
     def run_dag(self, dag_id, day=DAY, conf=None, **more):
         """Runs a DAG to its end."""
@@ -245,6 +252,7 @@ class Jobs(Case):
             with self.subTest(knobs):
                 PROGRAMS.forget()
                 PROGRAMS.turn(**knobs)
+                self.forget_jobs()
                 ran = self.run_dag("gb")
                 self.assertEqual(ran.state, "failed")
                 self.assertIn(why, ran.log)
@@ -346,22 +354,18 @@ class Deaths(Case):
 
     def setUp(self):
         super().setUp()
-        for name in self.kept():
-            Variable.delete(name)
         tasks = {"upload": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}"))}
         bounded = dag({}, kind="bounded", schedule=None, team=None, **self.BOUNDED)
         self.published({"gb": dag(tasks), "chronon_gb_backfill": bounded})
 
-    def kept(self):
-        with create_session() as session:
-            names = session.query(Variable.key).filter(Variable.key.like("chronon_job.%"))
-            return [it[0] for it in names]
-
     def again(self, dag_id="gb", **more):
         """The run of the worker that died, once more; its id holds its time in 3.x."""
         with create_session() as session:
-            found = session.query(DagRun).filter(DagRun.dag_id == dag_id).first() if THREE else None
-            more = {**more, "run_after": found.run_after} if found else more
+            if THREE:
+                found = session.query(DagRun).filter(
+                    DagRun.dag_id == dag_id, DagRun.logical_date == DAY
+                )
+                more["run_after"] = found.one().run_after
         return self.run_dag(dag_id, **more)
 
     def dies(self, dag_id="gb", conf=None):
@@ -440,6 +444,27 @@ class Deaths(Case):
         self.assertEqual([it[3] for it in self.gcloud("kill")], [lost])
         self.assertEqual(len(PROGRAMS.calls("java")), 2)
 
+    def test_a_service_that_does_not_answer_is_asked_again_by_the_next_try(self):
+        tasks = {"upload": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}"))}
+        self.published({"gb": dag(tasks)}, teams={"payments": {**TEAM, "retries": 1}})
+        PROGRAMS.turn(wait=1, state="BROKEN")
+        stop = threading.Event()
+
+        def answers_later():
+            while not stop.wait(0.2):
+                with contextlib.suppress(FileNotFoundError, ValueError):
+                    if self.rows("gb"):
+                        return PROGRAMS.turn()
+
+        thread = threading.Thread(target=answers_later)
+        thread.start()
+        ran = self.run_dag("gb")
+        stop.set()
+        thread.join()
+        self.assertEqual(ran.state, "success", ran.log)
+        self.assertEqual([it["state"] for it in self.rows("gb")], ["retry", "success"])
+        self.assertEqual((len(PROGRAMS.calls("java")), self.kept()), (1, []))
+
     def test_a_chunk_goes_on(self):
         conf = {"conf": GB, "start_ds": "2026-01-01", "end_ds": "2026-01-20", "chunk_days": 10}
         lost = self.dies("chronon_gb_backfill", conf=conf)
@@ -454,10 +479,12 @@ class Deaths(Case):
         PROGRAMS.turn(state="RUNNING")
 
         def kill_soon():
-            while not self.gcloud("describe"):
+            deadline = time.monotonic() + 60
+            while not self.gcloud("describe") and time.monotonic() < deadline:
                 time.sleep(0.1)
             time.sleep(0.5)
-            os.kill(os.getpid(), signal.SIGTERM)
+            if self.gcloud("describe"):
+                os.kill(os.getpid(), signal.SIGTERM)
 
         thread = threading.Thread(target=kill_soon)
         thread.start()

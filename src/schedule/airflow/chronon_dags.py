@@ -1147,7 +1147,7 @@ class Attempt:
             if self.killed:
                 raise AirflowException(KILLED)
             self.certain(job, state)
-            if state != "missing" or not 0 <= time.time() - at < SUBMITTING or not self.left():
+            if state != "missing" or abs(time.time() - at) >= SUBMITTING or not self.left():
                 return state
             time.sleep(PAUSES[-1])
 
@@ -1230,7 +1230,8 @@ class Attempt:
         if state == "DONE" and not self.stream:
             return self.counted(job) if "counts" in self.needs else None
         if " " in state:
-            raise AirflowFailException(
+            # The next try asks again before it does anything.
+            raise (AirflowException if self.kept else AirflowFailException)(
                 f"{before}; what became of job {job} cannot be learned: {state}; {by_hand(job)}"
             )
         ended = {"missing": f"there is no job {job}"}.get(state, f"job {job} ended as {state}")
