@@ -40,6 +40,7 @@ def load(document=None):
 
 
 L = load(support.manifest({}, teams={"payments": {**TEAM, "emails": ["a@b"], "alerts": ["email"]}}))
+L.ARRIVING = 0  # nothing is on its way here
 WEEKLY = {"format": "yyyyMMdd", "minutes": 10080}
 LOG = logging.getLogger("units")
 
@@ -479,6 +480,14 @@ class Files(unittest.TestCase):
             L.read_index(self.digest)
         with self.assertRaisesRegex(L.Broken, "is missing"):
             L.read_index("0" * 64)
+
+    def test_a_file_that_arrives_later_is_waited_for(self):
+        path = os.path.join(self.folder, f"{self.digest}.json")
+        os.rename(path, f"{path}.later")
+        L.read_index.cache_clear()
+        threading.Timer(1.2, os.rename, (f"{path}.later", path)).start()
+        with mock.patch.object(L, "ARRIVING", 30):
+            self.assertIn("files", L.read_index(self.digest))
 
     def test_no_file_leaves_the_folder(self):
         digest = support.publish(DAGS, {"../evil": b"x"}, {})

@@ -161,15 +161,27 @@ def read_manifest(path=None):
     return document
 
 
+# How long a published file may take to a worker, in seconds: Composer copies them there.
+ARRIVING = 300
+
+
+def opened(path):
+    """A published file, once it is here."""
+    deadline = time.monotonic() + ARRIVING
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(1)
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise Broken(f"{path} is missing: {AGAIN}") from None
+
+
 @functools.lru_cache(maxsize=4)
 def read_index(digest):
     """The index of a deployed commit, verified."""
     path = os.path.join(FILES, f"{digest}.json")
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except FileNotFoundError:
-        raise Broken(f"{path} is missing: {AGAIN}") from None
+    with opened(path) as file:
+        content = file.read()
     if sha256(content) != digest:
         raise Broken(f"{path} was changed or cut off (its hash does not fit): {AGAIN}")
     index = json.loads(content)
@@ -185,11 +197,9 @@ def read_file(index, path):
     offset, length, digest, _ = index["files"][path]
     pack = os.path.join(FILES, f"{index['pack']}.pack")
     try:
-        with open(pack, "rb") as file:
+        with opened(pack) as file:
             file.seek(offset)
             content = zlib.decompress(file.read(length))
-    except FileNotFoundError:
-        raise Broken(f"{pack} is missing: {AGAIN}") from None
     except zlib.error:
         raise Broken(f"{path} in {pack} is damaged: {AGAIN}") from None
     if sha256(content) != digest:
