@@ -255,7 +255,8 @@ impl Waits<'_> {
         let table = table.or_else(|| writer.output_table().map(Into::into)).unwrap_or_default();
         let signal = writer.facts.view.then(|| (signals_of(&table), format!("table_name={table}")));
         let (table, below) = signal.map_or((table, Vec::new()), |it| (it.0, vec![it.1]));
-        let (conf, argv) = self.look(config);
+        // The writer's own file, whoever asks: another reader changes nothing of the wait.
+        let (conf, argv) = self.look(writer);
         let work = Work::External {
             dag: producer.dag.clone(),
             task: producer.task.clone(),
@@ -305,11 +306,10 @@ pub(super) fn essence(work: &Work) -> Work {
             argv.clear();
         }
         // One run writes all of a task's tables.
-        Work::External { first, conf, argv, table, column, below, .. } => {
+        Work::External { first, table, column, below, .. } => {
             *first = None;
-            argv.clear();
             below.clear();
-            [conf, table, column].into_iter().for_each(String::clear);
+            [table, column].into_iter().for_each(String::clear);
         }
         Work::Job { .. } | Work::KeepAlive { .. } | Work::Publish { .. } => {}
     }
