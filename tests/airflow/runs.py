@@ -155,14 +155,15 @@ class Case(unittest.TestCase):
         self.state = support.temporary("state-")
         self.forget_jobs()
 
-    def kept(self):
+    def kept(self, kind="job"):
         """The Variables that name jobs whose end nobody has seen."""
         with create_session() as session:
-            names = session.query(Variable.key).filter(Variable.key.like("chronon_job.%"))
+            names = session.query(Variable.key).filter(Variable.key.like(f"chronon_{kind}.%"))
             return [it[0] for it in names]
 
     def forget_jobs(self):
-        for name in self.kept():
+        """What earlier tests left of runs that have the same id."""
+        for name in [*self.kept(), *self.kept("chunks")]:
             Variable.delete(name)
 
     def published(self, dags, steps=None, **more):
