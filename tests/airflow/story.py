@@ -60,7 +60,9 @@ class Story(unittest.TestCase):
         from deltalake import write_deltalake
 
         today = datetime.datetime.now(datetime.timezone.utc).date()
-        rows = pyarrow.table({"ds": [str(today - datetime.timedelta(days=1))], "v": [1]})
+        # Until today's run is due, the newest is yesterday's, of the day before that.
+        days = [str(today - datetime.timedelta(days=it)) for it in (1, 2)]
+        rows = pyarrow.table({"ds": days, "v": [1, 1]})
         for table in TABLES:
             place = cls.tables / table.replace(".", "/")
             place.mkdir(parents=True)
