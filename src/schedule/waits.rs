@@ -255,7 +255,7 @@ impl Waits<'_> {
         let table = table.or_else(|| writer.output_table().map(Into::into)).unwrap_or_default();
         let signal = writer.facts.view.then(|| (signals_of(&table), format!("table_name={table}")));
         let (table, below) = signal.map_or((table, Vec::new()), |it| (it.0, vec![it.1]));
-        // The writer's own file, whoever asks: another reader changes nothing of the wait.
+        // The writer's own file, whoever reads: a new reader must not change how others look.
         let (conf, argv) = self.look(writer);
         let work = Work::External {
             dag: producer.dag.clone(),

@@ -156,7 +156,8 @@ class Case(unittest.TestCase):
         self.forget_jobs()
 
     def kept(self, kind="job"):
-        """The Variables that name jobs whose end nobody has seen."""
+        """The Variables of a kind that are left: each names a job whose end nobody has seen, or the
+        chunk with which a run goes on."""
         with create_session() as session:
             names = session.query(Variable.key).filter(Variable.key.like(f"chronon_{kind}.%"))
             return [it[0] for it in names]
