@@ -13,7 +13,6 @@ use super::failure::Failure;
 use super::state::clock;
 use crate::render::visible;
 use crate::schedule;
-use crate::schedule::Bundle;
 use crate::schedule::Packed;
 use crate::schedule::spec::Manifest;
 use crate::state::location;
@@ -41,6 +40,11 @@ impl Known {
         let json: serde_json::Value = serde_json::from_slice(self.bytes.as_ref()?).ok()?;
         json[name].as_str().map(str::to_owned)
     }
+
+    /// The whole of it; none where there is none that this program knows.
+    pub(super) fn manifest(&self) -> Option<Manifest> {
+        read(self.bytes.as_ref()?)
+    }
 }
 
 /// A file to publish.
@@ -67,19 +71,17 @@ impl Place {
         }
     }
 
-    /// Publishes everything, the manifest last, in place of the one that was read: whoever was
+    /// Publishes a manifest whose files are there, in place of the one that was read: whoever was
     /// paused meanwhile must not put an older one over that of somebody else. `may` is asked right
     /// before.
     pub(super) fn publish(
         &self,
-        packed: &Packed,
-        bundle: &Bundle,
+        manifest: &[u8],
         known: &Known,
         may: &dyn Fn() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        self.prepare(packed, bundle.index_key(), &bundle.index)?;
         may()?;
-        let file = changing(schedule::MANIFEST_FILE, &bundle.json);
+        let file = changing(schedule::MANIFEST_FILE, manifest);
         match self {
             Self::Folder(_) if self.manifest()?.bytes != known.bytes => Err(self.contended(&file)),
             Self::Folder(_) => self.write(&file),

@@ -72,16 +72,6 @@ pub struct Built {
     pub cycle: Vec<Address>,
 }
 
-impl Built {
-    /// The DAGs of one job each alone.
-    #[must_use]
-    pub fn only_bounded(&self) -> Self {
-        let mut bounded = self.clone();
-        bounded.manifest.dags.retain(|_, dag| dag.kind == Kind::Bounded);
-        bounded
-    }
-}
-
 /// Makes the schedules.
 pub fn build(inputs: &Inputs<'_>) -> Built {
     let mut builder = Builder::new(inputs);

@@ -35,5 +35,6 @@ pub use pack::Bundle;
 pub use pack::Packed;
 pub use pack::index;
 pub use pack::index_key;
+pub use pack::with_bounded;
 pub use teams::TEAMS_FILE;
 pub use teams::Teams;

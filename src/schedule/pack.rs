@@ -17,6 +17,7 @@ use sha2::Sha256;
 use super::build::Built;
 use super::spec;
 use super::spec::Index;
+use super::spec::Kind;
 use super::spec::Manifest;
 use crate::model::name::hex_of;
 use crate::source::Held;
@@ -104,12 +105,7 @@ impl Bundle {
     /// The manifest, with its files and its digest.
     pub fn of(built: &Built, packed: &Packed) -> Self {
         let (files, index) = index(built, packed, BTreeMap::new());
-        let mut manifest = Manifest { files, ..built.manifest.clone() };
-        let mut json = serde_json::to_value(&manifest).unwrap_or_default();
-        if let Some(map) = json.as_object_mut() {
-            map.remove("digest");
-        }
-        manifest.digest = format!("sha256:{}", hex_of(&Sha256::digest(json.to_string())));
+        let manifest = sealed(Manifest { files, ..built.manifest.clone() });
         Self { json: canonical(&manifest), index, manifest }
     }
 
@@ -117,6 +113,38 @@ impl Bundle {
     pub fn index_key(&self) -> String {
         index_key(&self.manifest.files)
     }
+}
+
+/// The manifest that is published, with the DAGs of one job each as these schedules have them; none
+/// where it has them already. What runs every day stays what it is. Without one it is these DAGs
+/// alone, with `files`.
+pub fn with_bounded(known: Option<Manifest>, built: &Built, files: &str) -> Option<Vec<u8>> {
+    let new = &built.manifest;
+    let none = || Manifest { files: files.to_owned(), dags: BTreeMap::new(), ..new.clone() };
+    let mut manifest = known.unwrap_or_else(none);
+    let bounded = new.dags.iter().filter(|(_, dag)| dag.kind == Kind::Bounded);
+    let lacking: BTreeMap<_, _> = bounded
+        .filter(|(id, dag)| manifest.dags.get(*id) != Some(dag))
+        .map(|(id, dag)| (id.clone(), dag.clone()))
+        .collect();
+    if lacking.is_empty() {
+        return None;
+    }
+    manifest.dags.extend(lacking);
+    for (name, team) in &new.teams {
+        manifest.teams.entry(name.clone()).or_insert_with(|| team.clone());
+    }
+    Some(canonical(&sealed(manifest)))
+}
+
+/// A manifest with its digest.
+fn sealed(mut manifest: Manifest) -> Manifest {
+    let mut json = serde_json::to_value(&manifest).unwrap_or_default();
+    if let Some(map) = json.as_object_mut() {
+        map.remove("digest");
+    }
+    manifest.digest = format!("sha256:{}", hex_of(&Sha256::digest(json.to_string())));
+    manifest
 }
 
 /// A document as bytes: keys sorted, a line to each DAG, so that two of them can be compared.

@@ -35,6 +35,8 @@ use crate::support::stage::until;
 const CHANGE: &str = "rename-group-by";
 /// One step.
 const JOIN: &str = "new-join";
+/// None, but another schedule.
+const NEVER: &str = "offline-schedule-never";
 
 const BOTH: [Version; 2] = [Version::Two, Version::Three];
 
@@ -500,17 +502,109 @@ fn a_part_of_a_plan_runs_the_files_of_its_commit() {
 #[test]
 fn nothing_runs_by_the_dags_of_another_env() {
     let place = Place::new(&[JOIN], Version::Two, Door::Password);
-    place.airflow.belongs_to("canary");
+    place.apply(&[]).ok();
+    place.stage.commit(CHANGE);
+    // It came between: the manifest that is published here has the same names.
+    place.airflow.belongs_to(Some("canary"));
     let run = place.apply(&[]);
-    says(&run, 1, "the DAG `chronon_join_backfill` in Airflow is that of env `canary`");
-    place.airflow.belongs_to("prod");
+    says(&run, 1, "Airflow has DAGs of our names from env `canary`: `chronon_gb_backfill`, ");
+    place.airflow.belongs_to(Some("prod"));
     let folder = place.stage.path("state-dags");
-    fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("chronon_dags.json"), json!({"env": "canary"}).to_string()).unwrap();
     let run = place.apply(&[]);
     says(&run, 1, "holds the schedules of env `canary`");
-    assert!(place.airflow.runs().is_empty());
-    assert_eq!(place.stage.steps().len(), 1);
+    assert_eq!(place.airflow.runs().len(), 1);
+    assert_eq!(place.stage.steps().len(), 5);
+}
+
+/// Airflow would have two DAGs of one name, and run whichever it read last.
+#[test]
+fn nothing_is_published_over_the_dags_of_others() {
+    let others = [
+        (Some("canary"), "from env `canary`: `chronon_gb_backfill`, "),
+        (None, "that chronon-plan did not publish: `chronon_gb_backfill`, "),
+    ];
+    for version in BOTH {
+        // With a job, without one, and where Airflow runs none.
+        for (change, runner, code) in
+            [(JOIN, "airflow", 1), (NEVER, "airflow", 5), (NEVER, "zipline", 5)]
+        {
+            let place = Place::new(&[change], version, Door::Password);
+            let file = place.stage.path("settings.toml");
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(
+                &file,
+                text.replace("runner = \"airflow\"", &format!("runner = \"{runner}\"")),
+            )
+            .unwrap();
+            for (env, text) in others {
+                place.airflow.belongs_to(env);
+                let run = place.apply(&[]);
+                says(&run, code, &format!("Airflow has DAGs of our names {text}"));
+                assert!(run.stderr.contains("`env.*.airflow.prefix`"), "{}", run.stderr);
+                assert!(!fs::exists(place.stage.path("state-dags")).unwrap(), "{change}");
+                place.clean(&[&run]);
+            }
+            // What Airflow has forgotten is in nobody's way: an env may be renamed.
+            place.airflow.forget_files(true);
+            let running = place.start(&["--as-of", DAY]);
+            until("schedules are published", || {
+                fs::exists(place.stage.path("state-dags/chronon_dags.json")).unwrap()
+            });
+            place.airflow.belongs_to(Some("prod"));
+            place.airflow.forget_files(false);
+            running.end().ok();
+            assert_eq!(place.airflow.violations(), [""; 0]);
+        }
+    }
+}
+
+/// Whoever runs no jobs there may not be let in; what is published then is told unasked.
+#[test]
+fn an_airflow_that_cannot_be_asked_is_told() {
+    let place = Place::new(&[NEVER], Version::Three, Door::Password);
+    let file = place.stage.path("settings.toml");
+    let text =
+        fs::read_to_string(&file).unwrap().replace(&place.airflow.url(), "http://127.0.0.1:9");
+    fs::write(&file, &text).unwrap();
+    says(&place.apply(&[]), 5, "no Airflow answers at http://127.0.0.1:9");
+    fs::write(&file, text.replace("runner = \"airflow\"", "runner = \"zipline\"")).unwrap();
+    let run = place.apply(&[]);
+    says(&run, 0, "whether others have DAGs of these names is not known: no Airflow answers");
+    assert!(fs::exists(place.stage.path("state-dags/chronon_dags.json")).unwrap());
+}
+
+#[test]
+fn a_new_prefix_brings_its_bounded_dags_first_and_then_all_others() {
+    let place = Place::new(&[JOIN], Version::Three, Door::Password);
+    place.apply(&[]).ok();
+    let published = place.stage.path("state-dags").join("chronon_dags.json");
+    let manifest = || -> Value { serde_json::from_slice(&fs::read(&published).unwrap()).unwrap() };
+    let before = manifest();
+    place.stage.commit(CHANGE);
+    place.set("prefix = \"north\"");
+    place.airflow.hold(true);
+    for dag in ["north_gb_backfill", "north_join_backfill", "north_job"] {
+        place.airflow.add_dag(dag, false);
+    }
+    let running = place.start(&["--as-of", DAY]);
+    until("runs are there", || place.airflow.runs().len() == 5);
+    let meanwhile = manifest();
+    let names =
+        |it: &Value| it["dags"].as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let new = &names(&meanwhile) - &names(&before);
+    assert!(new.len() == 4 && new.contains("north_staging_query_backfill"), "{new:?}");
+    for (id, dag) in before["dags"].as_object().unwrap() {
+        assert_eq!(meanwhile["dags"][id], *dag);
+    }
+    assert_eq!((&meanwhile["commit"], &meanwhile["files"]), (&before["commit"], &before["files"]));
+    place.airflow.hold(false);
+    says(&running.end(), 0, "Applied 5 steps");
+    assert!(names(&manifest()).iter().all(|it| it.starts_with("north_")));
+    let dags: BTreeSet<String> =
+        place.airflow.runs().iter().skip(1).map(|it| it.dag.clone()).collect();
+    assert!(dags.iter().all(|it| it.starts_with("north_")), "{dags:?}");
+    assert_eq!(place.airflow.violations(), [""; 0]);
 }
 
 #[test]

@@ -98,8 +98,8 @@ impl Attempt<'_> {
         let dag = self.run.dag;
         loop {
             match self.asked(|site| site.dag(dag))? {
-                Dag::Ready => return Ok(()),
-                Dag::Paused => return self.asked(|site| site.unpause(dag)),
+                Dag::There { paused: false, .. } => return Ok(()),
+                Dag::There { .. } => return self.asked(|site| site.unpause(dag)),
                 Dag::Unknown => {}
             }
             if Instant::now() >= deadline {
@@ -186,11 +186,11 @@ impl Attempt<'_> {
     /// Leaves a run to itself, which in a DAG that is paused would not go on.
     fn left(&self) -> Outcome {
         match self.asked(|site| site.dag(self.run.dag)) {
-            Ok(Dag::Paused) => {
+            Ok(Dag::There { paused: true, .. }) => {
                 let dag = self.run.dag;
                 self.unclear(&format!("the DAG `{dag}` is paused: unpause it in Airflow"))
             }
-            Ok(Dag::Ready | Dag::Unknown) => Outcome::Detached,
+            Ok(_) => Outcome::Detached,
             Err(outcome) => outcome,
         }
     }

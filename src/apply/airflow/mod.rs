@@ -9,6 +9,7 @@ mod attempt;
 mod conf;
 mod google;
 mod log;
+mod others;
 mod site;
 mod wire;
 
@@ -31,6 +32,7 @@ use crate::plan::settings::Airflow;
 use crate::plan::settings::Auth;
 use attempt::Attempt;
 use google::Google;
+use others::Others;
 use site::Dag;
 use site::No;
 use site::Run;
@@ -134,33 +136,44 @@ impl AirflowRunner {
         }
     }
 
-    /// What stands in the way of runs of a DAG, or is to be noted of it.
-    fn look(&self, site: &Site, dag: &str) -> Result<Option<String>, Problem> {
-        let wait = self.settings.wait();
-        match patiently(&Stop::default(), || site.dag(dag)) {
-            Ok(Dag::Ready) => Ok(None),
-            Ok(Dag::Paused) => Ok(Some(format!("the DAG `{dag}` is paused: it is unpaused"))),
-            Ok(Dag::Unknown) => Ok(Some(format!(
-                "Airflow does not know the DAG `{dag}` yet: it is waited for, up to {wait} min"
-            ))),
-            Err(No::Never(status, why)) => Err(refused(status, &why)),
-            Err(No::Later(why)) => Err(problem(
+    /// A DAG as Airflow has it.
+    fn dag(site: &Site, dag: &str, stop: &Stop) -> Result<Dag, Problem> {
+        patiently(stop, || site.dag(dag)).map_err(|no| match no {
+            No::Never(status, why) => refused(status, &why),
+            No::Later(why) => problem(
                 &format!("Airflow does not say whether it has the DAG `{dag}`: {why}"),
                 "apply again once it answers",
+            ),
+        })
+    }
+
+    /// What is to be noted of a DAG before it runs.
+    fn note(&self, id: &str, dag: &Dag) -> Option<String> {
+        let wait = self.settings.wait();
+        match dag {
+            Dag::There { paused: false, .. } => None,
+            Dag::There { .. } => Some(format!("the DAG `{id}` is paused: it is unpaused")),
+            Dag::Unknown => Some(format!(
+                "Airflow does not know the DAG `{id}` yet: it is waited for, up to {wait} min"
             )),
         }
     }
 
-    /// A DAG of the same name that is another env's would run our jobs as it runs its own.
-    fn is_ours(&self, site: &Site, dag: &str) -> Result<(), Problem> {
-        let other = patiently(&Stop::default(), || site.env_of(dag)).ok().flatten();
-        match other.filter(|it| *it != self.env) {
-            Some(other) => Err(problem(
-                &format!("the DAG `{dag}` in Airflow is that of env `{}`", other.escape_debug()),
-                "give each env an `env.*.airflow.prefix` of its own",
-            )),
-            None => Ok(()),
+    /// Whoever else has DAGs of these names, each as a problem.
+    ///
+    /// # Errors
+    /// Where Airflow cannot be asked.
+    pub fn foreign<'d>(
+        &self,
+        dags: impl IntoIterator<Item = &'d String>,
+        stop: &Stop,
+    ) -> Result<Vec<Problem>, Problem> {
+        let mut others = Others::default();
+        for id in dags {
+            let site = self.site(stop)?;
+            others.add(&self.env, id, Self::dag(&site, id, stop)?);
         }
+        Ok(others.problems())
     }
 
     fn attempt<'a>(
@@ -186,15 +199,18 @@ impl Runner for AirflowRunner {
             Ok(site) => site,
             Err(problem) => return vec![problem],
         };
-        let mut problems = BTreeSet::new();
+        let (mut problems, mut others) = (BTreeSet::new(), Others::default());
         let mut notes = Vec::new();
-        for dag in &dags {
-            match self.look(&site, dag) {
-                Ok(note) => notes.extend(note),
+        for id in &dags {
+            match Self::dag(&site, id, &Stop::default()) {
+                Ok(dag) => {
+                    notes.extend(self.note(id, &dag));
+                    others.add(&self.env, id, dag);
+                }
                 Err(problem) => drop(problems.insert(problem)),
             }
-            problems.extend(self.is_ours(&site, dag).err());
         }
+        problems.extend(others.problems());
         if site.is_asleep().unwrap_or_default() {
             notes.push(ASLEEP.to_owned());
         }

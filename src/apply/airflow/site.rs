@@ -30,13 +30,16 @@ pub(super) enum State {
 }
 
 /// A DAG as Airflow has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Dag {
     /// It is not there, or its file is gone.
     Unknown,
-    /// It starts nothing until it is unpaused.
-    Paused,
-    Ready,
+    There {
+        /// Whether it starts nothing until it is unpaused.
+        paused: bool,
+        /// The env whose DAG it is; none where it is not ours at all.
+        env: Option<String>,
+    },
 }
 
 /// A task of a run that failed.
@@ -101,15 +104,10 @@ impl Site {
         if is("is_active") == Some(false) || is("is_stale") == Some(true) {
             return Ok(Dag::Unknown);
         }
-        Ok(if is("is_paused") == Some(true) { Dag::Paused } else { Dag::Ready })
-    }
-
-    /// The env whose DAG it is, where Airflow says.
-    pub(super) fn env_of(&self, dag: &str) -> Said<Option<String>> {
-        let found = self.read(Ask::get(&["dags", dag]))?.unwrap_or_default();
         let tags = found["tags"].as_array().cloned().unwrap_or_default();
         let mut names = tags.iter().filter_map(|it| it["name"].as_str());
-        Ok(names.find_map(|it| it.strip_prefix("env:")).map(str::to_owned))
+        let env = names.find_map(|it| it.strip_prefix("env:")).map(str::to_owned);
+        Ok(Dag::There { paused: is("is_paused") == Some(true), env })
     }
 
     /// Whether it says that its scheduler gives no sign of life.

@@ -159,7 +159,8 @@ fn write(workspace: &Workspace, built: &Built, folder: &Path) -> Result<Bundle, 
     let place = Place::Folder(folder.to_owned());
     let known = place.manifest()?;
     place.refuse_others(&bundle.manifest.env, &known, &|_| true)?;
-    place.publish(&packed, &bundle, &known, &|| Ok(()))?;
+    place.prepare(&packed, bundle.index_key(), &bundle.index)?;
+    place.publish(&bundle.json, &known, &|| Ok(()))?;
     if !built.pools.is_empty() {
         let of = |slots: &u32| serde_json::json!({"slots": slots, "description": "Chronon", "include_deferred": false});
         let pools: BTreeMap<_, _> = built.pools.iter().map(|it| (it.0, of(it.1))).collect();

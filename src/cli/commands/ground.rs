@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,6 +26,7 @@ use super::super::tasks::Maker;
 use super::super::tasks::Temporary;
 use super::super::workspace::Workspace;
 use super::checks::Asked;
+use crate::apply::airflow::AirflowRunner;
 use crate::apply::command::CommandRunner;
 use crate::apply::engine;
 use crate::apply::engine::Apply;
@@ -33,6 +35,7 @@ use crate::apply::engine::Report;
 use crate::apply::engine::Task;
 use crate::apply::engine::Wait;
 use crate::apply::machine::Machine;
+use crate::apply::runner::Problem;
 use crate::apply::runner::Runner;
 use crate::model::ledger::Ledger;
 use crate::model::ledger::Published;
@@ -40,6 +43,7 @@ use crate::plan;
 use crate::plan::Options;
 use crate::plan::contract::Plan;
 use crate::schedule;
+use crate::schedule::Built;
 use crate::schedule::Bundle;
 use crate::state::fold;
 use crate::state::head::Head;
@@ -50,6 +54,10 @@ use crate::state::journal::Journal;
 
 /// How many jobs run at once when nobody says.
 const USUAL_PARALLELISM: u32 = 8;
+
+/// What is said of what was found in the way before the first job, and after the last one.
+const UNSUBMITTED: &str = "nothing was submitted: this would go wrong";
+const UNPUBLISHED: &str = "schedules were not published: this would go wrong";
 
 /// Everything that a run stands on.
 pub(super) struct Ground<'a> {
@@ -93,10 +101,10 @@ impl Ground<'_> {
         } else {
             super::make_folder(&logs)?;
             tasks::materialise(self.workspace, &plan.steps, &folder.0)?;
-            let files = self.prepare(basis, plan)?;
+            let files = self.prepare(basis, plan, &view)?;
             self.run_tasks(plan, &tasks, &maker, files, &view)?
         };
-        let published = self.publish(basis, plan, &report);
+        let published = self.publish(basis, plan, &report, &view);
         let saved = self.save(&desired, &report, published.as_ref().ok().cloned().flatten())?;
         view.finish();
         let receipt = self.conclude(plan, &report, saved, &published, &view, output)?;
@@ -107,8 +115,13 @@ impl Ground<'_> {
     }
 
     /// Publishes the files of the commit for jobs that Airflow runs, with the commands of this plan,
-    /// and the DAGs that run one job each where there are none yet. Gives the name of the index.
-    fn prepare(&self, basis: &Basis<'_>, plan: &Plan) -> Result<Option<String>, Failure> {
+    /// and the DAGs that run one job each where it has others or none. Gives the name of the index.
+    fn prepare(
+        &self,
+        basis: &Basis<'_>,
+        plan: &Plan,
+        view: &View,
+    ) -> Result<Option<String>, Failure> {
         let settings = &self.workspace.settings;
         let (Some(built), Some(location)) = (basis.schedules(), &settings.dags.place) else {
             return Ok(None);
@@ -118,13 +131,13 @@ impl Ground<'_> {
         }
         let place = Place::open(location, &self.top)?;
         let known = self.known_at(&place)?;
+        self.refuse_foreign(built, &known, view, UNSUBMITTED)?;
         let packed = schedules::packed(self.workspace, built)?;
         let steps = plan.steps.iter().map(|step| (step.id.clone(), schedules::template(step)));
         let (name, index) = schedule::index(built, &packed, steps.collect());
         place.prepare(&packed, schedule::index_key(&name), &index)?;
-        if known.bytes.is_none() {
-            let bundle = Bundle::of(&built.only_bounded(), &packed);
-            place.publish(&packed, &bundle, &known, &|| self.holds())?;
+        if let Some(manifest) = schedule::with_bounded(known.manifest(), built, &name) {
+            place.publish(&manifest, &known, &|| self.holds())?;
         }
         Ok(Some(name))
     }
@@ -137,6 +150,43 @@ impl Ground<'_> {
         let ours = |commit: &str| ours || self.workspace.repository.has(commit);
         place.refuse_others(&self.workspace.env, &known, &ours)?;
         Ok(known)
+    }
+
+    /// Nothing is published over DAGs that others have in Airflow. Those that the known manifest has
+    /// are ours.
+    fn refuse_foreign(
+        &self,
+        built: &Built,
+        known: &Known,
+        view: &View,
+        refusal: &str,
+    ) -> Result<(), Failure> {
+        let settings = &self.workspace.settings.airflow;
+        if settings.url.is_none() && !settings.runs {
+            return Ok(());
+        }
+        let ours = known.manifest().map(|it| it.dags).unwrap_or_default();
+        let new = built.manifest.dags.keys().filter(|id| !ours.contains_key(*id));
+        let (env, machine) = (&self.workspace.env, self.machine());
+        let airflow = AirflowRunner::new(machine, settings.clone(), env, None);
+        match airflow.foreign(new, &self.watch.stop) {
+            Ok(problems) => sound(refusal, &problems),
+            Err(problem) if settings.runs => sound(refusal, &[problem]),
+            // Whoever runs nothing there may not be let in.
+            Err(Problem { what, .. }) => {
+                view.note(format!("whether others have DAGs of these names is not known: {what}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// This machine.
+    fn machine(&self) -> Machine {
+        let pair = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let locks = self.top.join(state::USUAL).join("locks");
+        Machine { env: std::env::vars_os().filter_map(pair).collect(), locks }
     }
 
     /// Whether the lock is held still, as its store knows: what follows is seen by everybody.
@@ -155,6 +205,7 @@ impl Ground<'_> {
         basis: &Basis<'_>,
         plan: &Plan,
         report: &Report,
+        view: &View,
     ) -> Result<Option<Published>, Failure> {
         let differs = plan.schedules.as_ref().is_some_and(|it| !it.is_empty());
         let whole = plan.complete && report.is_complete();
@@ -176,9 +227,11 @@ impl Ground<'_> {
         let place = Place::open(location, &self.top)?;
         // Read before the lock is looked at, so that whoever publishes later is noticed.
         let known = self.known_at(&place)?;
+        self.refuse_foreign(built, &known, view, UNPUBLISHED)?;
         let digest = bundle.manifest.digest.clone();
         crate::state::head::keep_schedules(&self.state.objects, &digest, &bundle.json)?;
-        place.publish(&packed, &bundle, &known, &|| self.holds())?;
+        place.prepare(&packed, bundle.index_key(), &bundle.index)?;
+        place.publish(&bundle.json, &known, &|| self.holds())?;
         Ok(Some(Published {
             digest,
             location: location.clone(),
@@ -258,14 +311,7 @@ impl Ground<'_> {
         files: Option<String>,
         view: &View,
     ) -> Result<Report, Failure> {
-        let machine = Machine {
-            env: std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
-            locks: self.top.join(state::USUAL).join("locks"),
-        };
+        let machine = self.machine();
         super::make_folder(&machine.locks)?;
         let find = self.workspace.settings.find.clone();
         let commands = CommandRunner { machine: machine.clone(), find };
@@ -429,11 +475,15 @@ fn preflight(
         problems.extend(runner.preflight(&jobs));
         runner.notes(&jobs).into_iter().for_each(|note| view.note(note));
     }
+    sound(UNSUBMITTED, &problems)
+}
+
+/// Nothing is wrong, or all that is.
+fn sound(what: &str, problems: &[Problem]) -> Result<(), Failure> {
     if problems.is_empty() {
         return Ok(());
     }
-    let mut failure = Failure::new("nothing was submitted: this would go wrong")
-        .lines(problems.iter().map(|it| it.what.clone()));
+    let mut failure = Failure::new(what).lines(problems.iter().map(|it| it.what.clone()));
     let hints: BTreeSet<&str> = problems.iter().map(|it| it.next.as_str()).collect();
     for hint in hints {
         failure = failure.hint(hint);

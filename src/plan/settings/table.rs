@@ -96,7 +96,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("env.*.mode.*.timeout", MINUTES, "as the table of modes says", "how many minutes a job may take"),
     setting("env.*.mode.*.retries", Takes::Number(0, 10), "as the table of modes says", "how often a job is tried again that failed"),
     setting("env.*.retry_delay", Takes::Number(0, 3600), "10", "how many seconds to wait before the first new attempt; it doubles with each"),
-    setting("env.*.airflow.url", Takes::Text, "a mistake with runner `airflow`", "with runner `airflow`: where Airflow's webserver is, as `https://HOST` or `https://HOST/PATH`; passwords and tokens come from the environment alone"),
+    setting("env.*.airflow.url", Takes::Text, "a mistake with runner `airflow`", "where Airflow's webserver is, as `https://HOST` or `https://HOST/PATH`; passwords and tokens come from the environment alone; whatever the runner, an apply publishes nothing over DAGs that another env or somebody else has there under the same names"),
     setting("env.*.airflow.api", Takes::OneOf(&["v1", "v2"]), "Airflow is asked", "with runner `airflow`: which REST API it has: `v1` up to 2.x, `v2` from 3.0 on"),
     setting("env.*.airflow.auth", Takes::OneOf(&["none", "basic", "token", "google"]), "`token` where AIRFLOW_TOKEN is set, else `basic`", "with runner `airflow`: how it is asked: `basic` with AIRFLOW_USERNAME and AIRFLOW_PASSWORD, which API v2 exchanges for a token; `token` with AIRFLOW_TOKEN; `google` with Application Default Credentials, as Cloud Composer asks for them"),
     setting("env.*.airflow.prefix", Takes::Word, "chronon", "what the names of DAGs begin with; envs that share an Airflow need different ones"),

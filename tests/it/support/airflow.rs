@@ -92,8 +92,10 @@ struct World {
     held: bool,
     /// Whether its scheduler gives no sign of life.
     asleep: bool,
-    /// The env whose DAGs they are.
-    env: &'static str,
+    /// The env whose DAGs they are; none where somebody else made them.
+    env: Option<&'static str>,
+    /// Whether the files of all DAGs are gone.
+    stale: bool,
     log: Vec<String>,
     violations: Vec<String>,
 }
@@ -131,7 +133,8 @@ impl Airflow {
             failing: Vec::new(),
             held: false,
             asleep: false,
-            env: "prod",
+            env: Some("prod"),
+            stale: false,
             log: Vec::new(),
             violations: Vec::new(),
         };
@@ -220,9 +223,14 @@ impl Airflow {
         self.world().asleep = true;
     }
 
-    /// Its DAGs are those of this env.
-    pub(crate) fn belongs_to(&self, env: &'static str) {
+    /// Its DAGs are those of this env; none where somebody else made them.
+    pub(crate) fn belongs_to(&self, env: Option<&'static str>) {
         self.world().env = env;
+    }
+
+    /// The files of its DAGs are gone: it knows them still, and runs them no more.
+    pub(crate) fn forget_files(&self, stale: bool) {
+        self.world().stale = stale;
     }
 
     pub(crate) fn is_paused(&self, dag: &str) -> bool {
@@ -405,10 +413,11 @@ impl World {
             return no(404, &format!("The DAG with dag_id: {dag} was not found"));
         };
         let mut there = match self.version {
-            Version::Two => json!({"dag_id": dag, "is_paused": paused, "is_active": true}),
-            Version::Three => json!({"dag_id": dag, "is_paused": paused, "is_stale": false}),
+            Version::Two => json!({"dag_id": dag, "is_paused": paused, "is_active": !self.stale}),
+            Version::Three => json!({"dag_id": dag, "is_paused": paused, "is_stale": self.stale}),
         };
-        there["tags"] = json!([{"name": "chronon"}, {"name": format!("env:{}", self.env)}]);
+        let tags = self.env.map(|env| json!([{"name": "chronon"}, {"name": format!("env:{env}")}]));
+        there["tags"] = tags.unwrap_or_else(|| json!([]));
         json_of(200, &there)
     }
 
