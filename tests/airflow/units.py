@@ -4,6 +4,7 @@ files, the breaker, the run log.
     <python of an Airflow> tests/airflow/units.py [names of tests]
 """
 
+import contextlib
 import importlib.util
 import json
 import logging
@@ -577,6 +578,63 @@ class Found(unittest.TestCase):
                 self.assertIsNone(L.Kept(context(), ["a"]).read(), wrong)
             stream = L.Kept(context(), ["a"], stream=True).name
             self.assertEqual(L.Kept(more, ["b"], stream=True).name, stream, "of all runs")
+
+    def keep_alive(self, provider, end, said, kept, **env):
+        """What a keep-alive does where the check ends so; gives its job."""
+        task = L.KeepAlive(
+            task_id="t", team="payments",
+            spec={"conf": "c", "config": "c", "mode": "streaming", "argv": ["deploy"],
+                  "check": ["check"], "minutes": 1},
+        )  # fmt: skip
+        around = L.Surroundings("{}", "streaming", [], {"CLOUD_PROVIDER": provider, **env}, "zip")
+        found = mock.Mock(read=lambda: kept, stream=True)
+        found.name = "chronon_job.prod.x"  # a word of Mock's own
+        attempt = L.Attempt(around, "streaming", None, 60, LOG, kept=found)
+
+        def child(argv, *_, **__):
+            self.assertEqual(argv, ["check"], "nothing may be deployed")
+            attempt.seen = SimpleNamespace(submitted=said, jars=True, id=said)
+            return end
+
+        with mock.patch.multiple(
+            L.KeepAlive, kept=lambda *_, **__: found,
+            attempted=lambda *_, **__: contextlib.nullcontext(attempt),
+        ), mock.patch.multiple(L, Breaker=mock.DEFAULT), mock.patch.object(attempt, "child", child):
+            try:
+                task.work(context())
+            finally:
+                self.forgotten = found.forget.called
+        return attempt.job
+
+    def test_off_gcp_the_check_alone_says_whether_a_stream_runs(self):
+        left = ("job-1", False, 0)  # its deployer died
+        for provider in ("aws", "azure"):
+            for kept in (None, left):
+                self.assertEqual(self.keep_alive(provider, 0, "job-2", kept), "job-2")
+                self.assertEqual(self.forgotten, kept is not None)
+                self.assertEqual(self.keep_alive(provider, 0, None, kept), "(unknown)")
+                with self.assertRaisesRegex(L.AirflowException, "exit code 1") as raised:
+                    self.keep_alive(provider, 1, None, kept)
+                self.assertFalse(self.forgotten)
+                self.assertNotRegex(str(raised.exception), "gcloud|GCP_|Dataproc")
+                self.assertIn("deploy it by hand", str(raised.exception))
+        with self.assertRaisesRegex(L.AirflowException, "GCP_REGION or GCP_PROJECT_ID is not set"):
+            self.keep_alive("gcp", 0, "job-2", left, GCP_REGION="r")
+
+    def test_whoever_cannot_be_asked_about_a_job_is_named(self):
+        for provider, words, others in (
+            ("gcp", ("GCP_REGION or GCP_PROJECT_ID is not set", "`gcloud dataproc"), "AWS|Azure"),
+            ("aws", ("AWS is not asked", "look in AWS's console"), "gcloud|GCP|Dataproc"),
+            ("azure", ("Azure is not asked", "look in Azure's console"), "gcloud|GCP|Dataproc"),
+        ):
+            around = L.Surroundings("{}", "upload", [], {"CLOUD_PROVIDER": provider}, "zip")
+            kept = mock.Mock(read=lambda: ("job-1", True, 0))
+            attempt = L.Attempt(around, "upload", None, 60, LOG, kept=kept)
+            with self.assertRaises(L.AirflowException) as raised:
+                attempt.run(["never"])
+            for word in (*words, "job-1", "delete the Airflow Variable"):
+                self.assertIn(word, str(raised.exception))
+            self.assertNotRegex(str(raised.exception), others)
 
     def test_what_cannot_be_kept_must_not_run(self):
         env = {"CLOUD_PROVIDER": "gcp", "PATH": os.environ["PATH"]}

@@ -946,11 +946,18 @@ class Dataproc:
         return capture(argv, self.env, seconds)
 
 
-def by_hand(job):
+def by_hand(job, provider="gcp"):
+    """How a person learns what became of a job."""
+    if provider != "gcp":
+        return f"look in {SPELLED[provider]}'s console for it"
     return (
         f"look by hand: `gcloud dataproc jobs describe {job} --region=$GCP_REGION "
         "--project=$GCP_PROJECT_ID`"
     )
+
+
+# The names of those whose jobs nothing here can ask about.
+SPELLED = {"aws": "AWS", "azure": "Azure"}
 
 
 @contextlib.contextmanager
@@ -1135,18 +1142,18 @@ class Attempt:
 
     def asked(self, job):
         """The state of the job of an earlier try."""
-        state = self.dataproc.state(job) if self.dataproc else (
-            "only Dataproc can be asked, where GCP_REGION and GCP_PROJECT_ID are set"
-        )
-        return self.certain(job, state)
+        if self.dataproc:
+            return self.certain(job, self.dataproc.state(job))
+        silent = self.provider in SPELLED and f"{SPELLED[self.provider]} is not asked about jobs"
+        return self.certain(job, silent or "GCP_REGION or GCP_PROJECT_ID is not set")
 
     def certain(self, job, state):
         if " " in state:
             self.over = True  # it may be fine
             raise AirflowException(
                 f"an earlier try submitted job {job}, and what became of it cannot be learned, so "
-                f"that nothing was submitted: {state}; {by_hand(job)}; if it has ended, delete the "
-                f"Airflow Variable `{self.kept.name}`"
+                f"that nothing was submitted: {state}; {by_hand(job, self.provider)}; if it has "
+                f"ended, delete the Airflow Variable `{self.kept.name}`"
             )
         return state
 
@@ -1907,7 +1914,7 @@ class KeepAlive(Task):
         how = {"minutes": spec["minutes"], "kept": kept}
         with self.attempted(spec["conf"], spec["argv"], **how) as attempt:
             # A driver on this machine looks itself whether its application runs.
-            job = attempt.provider and (attempt.earlier_stream() or self.live(attempt))
+            job = attempt.provider and self.running(attempt)
             if job:
                 self.log.info("the stream runs as job %s: there is nothing to do", job)
                 attempt.job, attempt.over = job, True
@@ -1915,15 +1922,29 @@ class KeepAlive(Task):
                 attempt.run(spec["argv"])
         self.recovered()
 
-    def live(self, attempt):
+    def running(self, attempt):
         """The job of the stream that runs; none where certainly none does."""
+        if attempt.provider == "gcp":
+            return attempt.earlier_stream() or self.live(attempt)
+        job = self.live(attempt)
+        # Nobody can be asked about the job of a deployer that died, and nobody needs to be.
+        if attempt.kept.read():
+            attempt.kept.forget()
+        return job
+
+    def live(self, attempt):
+        """The job that the check finds, or on GCP the stream's manifest."""
         end = attempt.child(self.spec["check"], lambda seen: seen.submitted)
         said, ok, begun = attempt.seen.submitted, end in (0, "enough"), attempt.seen.jars
         attempt.seen = Seen()  # what the check said is not of the job that is deployed
         if attempt.provider != "gcp":
             if ok:
                 return said or "(unknown)"
-            raise self.doubt(f"the check ended with exit code {end}, and only GCP can be asked")
+            # That is what it says of a stream that has ended, and of all that goes wrong.
+            raise self.doubt(
+                f"the check ended with exit code {end}, and {SPELLED[attempt.provider]} is not asked "
+                "about jobs; if the stream has ended, deploy it by hand"
+            )
         if attempt.dataproc is None:
             raise self.doubt("GCP_REGION or GCP_PROJECT_ID is not set")
         if said and ok:
