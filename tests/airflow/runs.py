@@ -66,6 +66,9 @@ else:
 from airflow.models import DagRun, TaskInstance, Variable  # noqa: E402
 from airflow.utils.session import create_session  # noqa: E402
 
+# The name of the column of a run's date.
+WHEN = "logical_date" if THREE else "execution_date"
+
 GB = "compiled/group_bys/payments/features.clicks__1"
 STREAM = "compiled/group_bys/payments/features.live__1"
 JOIN = "compiled/joins/payments/training.all__1"
@@ -190,7 +193,7 @@ class Case(unittest.TestCase):
     def run_dag(self, dag_id, day=DAY, conf=None, **more):
         """Runs a DAG to its end."""
         dag = self.bag.dags[dag_id]
-        when = {"logical_date" if THREE else "execution_date": day}
+        when = {WHEN: day}
         with captured() as box:
             run = dag.test(**when, run_conf=conf, **more)
         return Ran(run, box[0])
@@ -612,10 +615,10 @@ class Sensors(Case):
         query = "compiled/group_bys/payments/features.other__1"
         make = {"make": job(query, "upload", run_argv(query, "upload", "--ds={ds}"))}
         read = {
-            "wait": external("producer", "make"),
+            "wait": external("producer", "make", table=""),
             "job": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}"), ["wait"]),
         }
-        old = {"wait": external("producer", "make", last="2026-01-31")}
+        old = {"wait": external("producer", "make", table="", last="2026-01-31")}
         team = {**TEAM, "poke_minutes": 0.005, "wait_hours": 2 / 3600}
         dags = {"producer": dag(make), "reader": dag(read), "old": dag(old)}
         self.published(dags, teams={"payments": team})
@@ -654,6 +657,52 @@ class Sensors(Case):
         ran = self.run_dag("reader")
         self.assertEqual(ran.state, "success", ran.log)
         self.assertIn("younger never made the runs that write this", ran.log)
+
+
+    def ends(self, dag_id, day, state):
+        """A task of a run ends so."""
+        with create_session() as session:
+            run = session.query(DagRun).filter(
+                DagRun.dag_id == dag_id, getattr(DagRun, WHEN) == DAY.replace(day=day)
+            ).one()  # fmt: skip
+            session.query(TaskInstance).filter(
+                TaskInstance.dag_id == dag_id, TaskInstance.run_id == run.run_id
+            ).update({"state": state})
+
+    def test_a_run_that_ended_badly_is_looked_for_as_a_table(self):
+        team = {**TEAM, "poke_minutes": 0.005, "wait_hours": 2 / 3600}
+        query = "compiled/group_bys/payments/features.other__1"
+        make = {"make": job(query, "upload", run_argv(query, "upload", "--ds={ds}"))}
+        two_days = {"format": "yyyy-MM-dd", "minutes": 2880}
+        read = {
+            "wait": external("weekly", "make", table="raw.y", of=two_days),
+            "job": job(GB, "upload", run_argv(GB, "upload", "--ds={ds}"), ["wait"]),
+        }
+        delta = {"kind": "delta", "path": self.tables + "/{namespace}/{table}"}
+        self.published({"weekly": dag(make), "reader": dag(read)}, teams={"payments": team},
+                       sensor=delta)  # fmt: skip
+        first, second = 4, 5
+        self.write("raw.y", {"ds": ["2026-03-01"], "v": [1]})
+        for day in (first, second):
+            self.assertEqual(self.run_dag("weekly", DAY.replace(day=day)).state, "success")
+        waited = lambda: self.run_dag("reader", DAY.replace(day=first))  # noqa: E731
+        self.assertEqual(waited().tasks["wait"], "success", "runs that did well are not looked at")
+        for state in ("failed", "upstream_failed", "skipped"):
+            with self.subTest(state):
+                self.ends("weekly", second, state)
+                ran = waited()
+                lacks = "skipped" if state == "skipped" else "failed"
+                self.assertEqual(ran.tasks["wait"], lacks, ran.log)
+        self.ends("weekly", first, "failed")
+        self.write("raw.y", {"ds": ["2026-03-04"], "v": [1]})
+        ran = waited()
+        self.assertEqual(ran.tasks["wait"], "skipped", ran.log)
+        self.write("raw.y", {"ds": ["2026-03-05"], "v": [1]})
+        ran = waited()
+        self.assertEqual(ran.tasks["wait"], "success", ran.log)
+        self.assertIn("ended as skipped, and what they should write is there", ran.log)
+        self.ends("weekly", first, None)
+        self.assertEqual(waited().tasks["wait"], "failed", "one has not ended")
 
 
 class Streams(Case):

@@ -206,6 +206,24 @@ class Days(unittest.TestCase):
         history = {"start_ds": "2023-01-01", "end_ds": "2026-03-04"}
         self.assertEqual(self.awaited(["2026-03-04"], conf=history), (["04T00"], []))
 
+    def test_a_look_is_at_the_runs_that_it_worked_out(self):
+        """What a second answer would be is no matter: another DAG may make runs meanwhile."""
+        day, kind = at("2026-03-04"), L.external_wait()
+        sensor = kind(task_id="w", spec=support.external("p", "t"), team="payments")
+        answers = mock.Mock(side_effect=[({day: [day]}, []), ({}, []), AssertionError])
+        more = {**context(logical="2026-03-04"), "logical_date": day}
+        more["ti"].get_ti_count = lambda **_: 0
+        looked = mock.Mock(side_effect=lambda self, _: sensor._get_dttm_filter(more) and False)
+        base = kind.__bases__[1]
+        with mock.patch.object(L, "awaited", answers), mock.patch.object(
+            base, "poke", lambda *it: looked(*it)
+        ):
+            self.assertFalse(sensor.poke(more))
+            self.assertEqual((looked.call_count, answers.call_count), (1, 1))
+            self.assertEqual(sensor._get_dttm_filter(more), [day])
+            self.assertTrue(sensor.poke(more), "none is waited for")
+            self.assertEqual((looked.call_count, answers.call_count), (1, 2), "none means any in 3.x")
+
     def test_words_are_filled_once(self):
         argv = L.fill(["{a}", "x{b}{c}", "{a"], a="{b}", b="2")
         self.assertEqual(argv, ["{b}", "x2{c}", "{a"])

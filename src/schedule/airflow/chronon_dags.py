@@ -2139,51 +2139,84 @@ def external_wait():
         """Waits for the runs of a producing task that write what a job reads.
 
         A run that its DAG never made, because it was published after it or made up for nothing,
-        will never end: there, what it would have written is looked for.
+        will never end: there, what it would have written is looked for. So it is where a run ended
+        badly, for somebody may have repaired its day.
         """
 
         def __init__(self, *, spec, team=None, **kwargs):
-
-            def target(_, context):
-                return awaited(spec, context)[0]
-
             super().__init__(
                 external_dag_id=spec["dag"],
                 external_task_id=spec["task"],
-                execution_date_fn=target,
                 allowed_states=["success"],
                 # A producer that is paused leaves out its run, and so do those who read it.
-                skipped_states=["skipped"],
-                failed_states=["failed", "upstream_failed"],
+                skipped_states=list(SKIPPED),
+                failed_states=list(FAILED),
                 deferrable=False,
                 **kwargs,
             )
             self.spec, self.team, self.job_mode = spec, team, "metastore"
 
         def poke(self, context):
-            runs, slots = awaited(self.spec, context)
-            if slots:
-                self.log.info("%s never made the runs that write this", self.spec["dag"])
-                if not self.there(slots):
+            spec, (runs, never) = self.spec, awaited(self.spec, context)
+            for states in (FAILED, SKIPPED) if spec["table"] else ():
+                ended = those_in(context, spec, list(runs), states)
+                if ended and self.there([slot for it in ended for slot in runs[it]]):
+                    what = f"ended as {states[0]}, and what they should write is there"
+                    self.log.info("%s runs of %s %s", len(ended), spec["dag"], what)
+                    runs = {it: slots for it, slots in runs.items() if it not in ended}
+            if never:
+                self.log.info("%s never made the runs that write this", spec["dag"])
+                if not self.there(never):
                     return False
+            # Every look is at runs of its own, and none at all would mean any.
+            self.execution_date_fn = lambda _: list(runs)
             return not runs or super().poke(context)
 
     return ExternalWait
 
 
+# How a task may end badly.
+FAILED, SKIPPED = ("failed", "upstream_failed"), ("skipped",)
+
+
 def awaited(spec, context):
-    """The producing runs that a run waits for, and what it reads that no run will ever write."""
+    """The producing runs that a run waits for, each with the slots that it writes, and the slots
+    that it reads and no run will ever write."""
     runs = runs_read(spec, slots_waited(context, spec["of"]))
     dates, dag_id = list(runs), spec["dag"]
     if not spec["table"] or count_runs(context, dag_id, dates) == len(dates):
-        return dates, []
+        return runs, []
     never = [
         it
         for it in dates
         if not count_runs(context, dag_id, [it])
         and count_runs(context, dag_id, ticks_after(spec["schedule"], it))
     ]
-    return [it for it in dates if it not in never], [slot for it in never for slot in runs[it]]
+    lost = [slot for it in never for slot in runs.pop(it)]
+    return runs, lost
+
+
+def those_in(context, spec, dates, states):
+    """The runs whose task is in one of these states."""
+    if not count_tasks(context, spec, dates, states):
+        return []
+    return [it for it in dates if count_tasks(context, spec, [it], states)]
+
+
+def count_tasks(context, spec, dates, states):
+    """In how many of these runs of a DAG a task is in one of these states."""
+    dag_id, task_id = spec["dag"], spec["task"]
+    if not dates:
+        return 0
+    count = getattr(context["ti"], "get_ti_count", None)
+    if count:
+        of = {"dag_id": dag_id, "task_ids": [task_id], "logical_dates": dates}
+        return count(**of, states=list(states))
+    from airflow.models import DagRun
+
+    runs = DagRun.find(dag_id=dag_id, execution_date=dates)
+    tasks = [run.get_task_instance(task_id) for run in runs]
+    return sum(it is not None and it.state in states for it in tasks)
 
 
 def count_runs(context, dag_id, dates):
