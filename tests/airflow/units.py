@@ -892,9 +892,28 @@ class Requests(unittest.TestCase):
         }  # fmt: skip
         L.MANIFEST["files"] = support.publish(DAGS, {}, jobs)
 
-    def spans(self, **conf):
+    def spans(self, run_id="manual__r", **conf):
         conf = {"conf": "c/group_bys/a/b", "start_ds": "2026-01-01", "end_ds": "2026-01-10", **conf}
-        return L.Request(self.SPEC, conf).spans
+        return L.Request(self.SPEC, conf, run_id).spans
+
+    def test_only_files_that_are_on_their_way_are_waited_for(self):
+        """A digest that somebody mistypes holds no worker."""
+        gone, pause = "0" * 64, mock.Mock()
+        for files, run_id, waits in (
+            (gone, "manual__2026-03-04", False),
+            (gone, "chronon-plan__0123456789abcdef", True),
+            (None, "manual__2026-03-04", True),
+        ):
+            with mock.patch.dict(L.MANIFEST, files=gone), mock.patch.multiple(
+                L, ARRIVING=0.01, time=mock.Mock(wraps=time, sleep=pause)
+            ):
+                pause.reset_mock()
+                pause.side_effect = lambda _: time.sleep(0.02)
+                if files:
+                    L.MANIFEST["files"] = "1" * 64
+                with self.assertRaisesRegex(L.AirflowFailException, "is missing"):
+                    self.spans(run_id, files=files)
+                self.assertEqual(pause.called, waits, (files, run_id))
 
     def test_chunks(self):
         self.assertEqual(self.spans(), [{"start_ds": "2026-01-01", "end_ds": "2026-01-10"}])
