@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::process::Command;
+use std::thread;
 
 use serde_json::Value;
 use serde_json::json;
@@ -387,6 +391,34 @@ fn every_way_to_be_let_in_lets_in_and_no_secret_is_told() {
             place.clean(&[&ended]);
         }
     }
+}
+
+/// Whatever the service of tokens answers may hold one.
+#[test]
+fn what_google_says_of_a_token_is_covered() {
+    let place = Place::new(&[JOIN], Version::Three, Door::Google);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/token", port.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in port.incoming() {
+            let mut stream = stream.unwrap();
+            drop(stream.read(&mut [0; 4096]));
+            let body = "{\"error\": \"invalid_grant\", \"was\": \"ya29.hunter9-listens\"}";
+            let head = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n", body.len());
+            drop(stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes()));
+        }
+    });
+    let file = place.stage.path("google.json");
+    let key = json!({"type": "authorized_user", "client_id": "c", "token_uri": url,
+        "client_secret": "hunter9-client", "refresh_token": "hunter9-refresh"});
+    fs::write(&file, key.to_string()).unwrap();
+    place.set("auth = \"google\"");
+    let mut command = place.stage.command(&["apply", "--yes", "--as-of", DAY]);
+    command.env("GOOGLE_APPLICATION_CREDENTIALS", file);
+    let run = Running::reading(command, &place.stage.path("out"), "/dev/null".as_ref()).end();
+    says(&run, 1, "Google gives no token");
+    says(&run, 1, "invalid_grant");
+    place.clean(&[&run]);
 }
 
 /// Jobs that poll side by side find out side by side that their token has ended.

@@ -5,6 +5,7 @@ use google_cloud_auth::credentials::Builder;
 use tokio::runtime::Builder as Threads;
 use tokio::runtime::Runtime;
 
+use crate::apply::scrub::Scrubber;
 use crate::model::causes::chain;
 
 /// What the token may be used for; Composer takes no smaller one.
@@ -25,7 +26,7 @@ impl Google {
             let _inside = runtime.enter();
             Builder::default().with_scopes([SCOPE]).build_access_token_credentials()
         };
-        Ok(Self { credentials: found.map_err(|error| chain(&error))?, runtime })
+        Ok(Self { credentials: found.map_err(|error| told(&error))?, runtime })
     }
 
     /// A token that counts now.
@@ -34,8 +35,13 @@ impl Google {
         token.map(|it| it.token).map_err(|error| {
             format!(
                 "Google gives no token, see `gcloud auth application-default login`: {}",
-                chain(&error)
+                told(&error)
             )
         })
     }
+}
+
+/// An error and its causes, which may quote what the service of tokens answered.
+fn told(error: &dyn std::error::Error) -> String {
+    Scrubber::new(&[]).text(&chain(error))
 }
