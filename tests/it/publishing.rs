@@ -453,7 +453,7 @@ fn mistakes_in_settings_are_told_with_their_line_and_what_to_do() {
         ),
         ("[team.a]\nqeue = \"x\"", "queue"),
         (
-            "[env.prod.airflow]\ndags = \"x/\"\n[env.canary.airflow]\ndags = \"x\"",
+            "[env.prod.airflow]\ndags = \"gs://x/y/\"\n[env.canary.airflow]\ndags = \"gs://x/y\"",
             "env `canary` publishes there too",
         ),
         (

@@ -65,6 +65,19 @@ impl Airflow {
         self.wait.unwrap_or(USUAL_WAIT)
     }
 
+    /// The Airflow at its address, so that it equals another spelling of it; none where each machine
+    /// has its own.
+    pub(super) fn site(&self) -> Option<String> {
+        let (scheme, rest) = self.url.as_deref()?.trim().split_once("://")?;
+        let scheme = scheme.to_ascii_lowercase();
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let usual = if scheme == "https" { ":443" } else { ":80" };
+        let host = host.to_ascii_lowercase();
+        let host = host.strip_suffix(usual).unwrap_or(&host);
+        let own = ["localhost", "127.", "[::1]"].iter().any(|it| host.starts_with(it));
+        (!own).then(|| format!("{scheme}://{host}/{}", path.trim_end_matches('/')))
+    }
+
     /// What Airflow would not take: no DAG of that name would be imported.
     pub(super) fn wrong(&self) -> Option<(&'static [&'static str], String)> {
         const LONGEST: usize = 40;
@@ -95,6 +108,37 @@ impl Airflow {
 mod tests {
     use super::*;
     use crate::plan::settings::read;
+
+    #[test]
+    fn only_what_surely_is_one_airflow_or_one_folder_clashes() {
+        let two = |ours: (&str, &str), theirs: (&str, &str)| {
+            let env = |name: &str, it: (&str, &str)| {
+                format!("[env.{name}.airflow]\ndags = '{}'\nurl = '{}'\n", it.0, it.1)
+            };
+            let text = format!("{}{}", env("canary", ours), env("prod", theirs));
+            read(&text).err().map_or(String::new(), |it| it[0].what.clone())
+        };
+        let (a, b) = ("https://a.example", "https://b.example");
+        for (ours, theirs, says) in [
+            (("gs://x/dags", a), ("gs://x/dags/", b), "publishes there too"),
+            (("gs://x/dags", a), ("gs://y/dags", a), "another `airflow.prefix`"),
+            (
+                ("gs://x/dags", a),
+                ("gs://y/dags", "https://A.example:443/"),
+                "another `airflow.prefix`",
+            ),
+            (("gs://x/dags", "http://a/p/"), ("gs://y/dags", "HTTP://a:80/p"), "another `airflow"),
+            (("gs://x/dags", a), ("gs://y/dags", b), ""),
+            (("gs://x/dags", a), ("gs://y/dags", "https://a.example:8443"), ""),
+            (("gs://x/dags", a), ("gs://y/dags", "https://a.example/other"), ""),
+            (("gs://x/dags", "http://localhost:8080"), ("y", "http://localhost:8080"), ""),
+            (("x", "http://127.0.0.1:8080"), ("x", "http://127.0.0.1:8080"), ""),
+            (("x", "http://[::1]:8080"), ("./x/", "http://[::1]:8080"), ""),
+        ] {
+            let said = two(ours, theirs);
+            assert!(said.contains(says) && said.is_empty() == says.is_empty(), "{ours:?}: {said}");
+        }
+    }
 
     #[test]
     fn what_is_set_for_airflow_is_read_and_has_defaults() {

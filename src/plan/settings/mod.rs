@@ -149,11 +149,14 @@ impl EnvSettings {
         mistakes.into_iter().flatten().collect()
     }
 
-    /// What of the DAGs of two envs would be one.
+    /// What of the DAGs of two envs would be one. A folder and a loopback address may be another one on
+    /// each machine: where they are the same, it is found out when something is published.
     fn clash(&self, name: &str, other: &Self) -> Option<Wrong> {
         let (ours, theirs) = (self.dags.place.as_ref()?, other.dags.place.as_ref()?);
-        let same_airflow = self.airflow.url.is_some() && self.airflow.url == other.airflow.url;
-        let what = if ours.trim_end_matches('/') == theirs.trim_end_matches('/') {
+        let same_airflow = self.airflow.site().is_some_and(|it| other.airflow.site() == Some(it));
+        let what = if ours.starts_with("gs://")
+            && ours.trim_end_matches('/') == theirs.trim_end_matches('/')
+        {
             format!("env `{name}` publishes there too: its DAGs would be lost")
         } else if same_airflow && self.airflow.prefix() == other.airflow.prefix() {
             format!(
