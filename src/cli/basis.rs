@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::schedules;
 use super::schedules::Published;
 use super::schedules::Sides;
 use super::workspace::Judged;
@@ -52,6 +53,8 @@ pub(super) struct Basis<'a> {
     location: String,
     sides: Option<Sides>,
     published: Published,
+    /// Whether schedules are no part of the plan.
+    jobs_alone: bool,
     /// How many files that were applied are not in this clone.
     pub(super) missing: usize,
 }
@@ -75,6 +78,7 @@ impl<'a> Basis<'a> {
             location,
             sides: None,
             published: Published::AsBase,
+            jobs_alone: !options.targets.is_empty(),
             missing: 0,
         };
         // What leaves steps out leaves schedules alone: they would run what was not applied. But
@@ -135,6 +139,12 @@ impl<'a> Basis<'a> {
         Self { published, ..self }
     }
 
+    /// To plan jobs with, and no schedules.
+    #[must_use]
+    pub(super) fn without_schedules(self) -> Self {
+        Self { jobs_alone: true, ..self }
+    }
+
     /// The schedules of head, where its settings publish any.
     pub(super) fn schedules(&self) -> Option<&Built> {
         self.sides.as_ref().map(|it| &it.head)
@@ -143,7 +153,8 @@ impl<'a> Basis<'a> {
     /// Makes the plan.
     pub(super) fn plan(&self, as_of: Day) -> Result<Plan, Failure> {
         let plan = plan::build(&self.inputs(as_of))?;
-        let sides = self.sides.as_ref().filter(|_| self.options.targets.is_empty());
+        let sides = self.sides.as_ref().filter(|_| !self.jobs_alone);
+        sides.map_or(Ok(()), |it| schedules::sound(&it.head))?;
         let schedules = sides.map(|it| it.change(&self.published));
         Ok(plan::schedules::with(plan, schedules))
     }

@@ -52,7 +52,7 @@ impl Sides {
         let Some(location) = workspace.settings.dags.place.clone() else { return Ok(None) };
         let pair = &workspace.pair;
         let (settings, teams) = (&workspace.settings, &workspace.teams);
-        let head = running(built(workspace, &pair.head, &lineages.head, settings, teams)?)?;
+        let head = built(workspace, &pair.head, &lineages.head, settings, teams)?;
         // Settings that nobody can read published nothing, and those that publish elsewhere not here.
         let base = workspace.settings_of_base().ok();
         let base = base.filter(|it| it.0.dags.place.as_ref() == Some(&location));
@@ -111,11 +111,11 @@ pub(super) fn built(
     Ok(schedule::build(&inputs))
 }
 
-/// Schedules none of whose tasks wait for each other.
-pub(super) fn running(built: Built) -> Result<Built, Failure> {
+/// Schedules that can be published: none of their tasks wait for each other.
+pub(super) fn sound(built: &Built) -> Result<(), Failure> {
     match built.cycle.is_empty() {
-        true => Ok(built),
-        false => Err(PlanError::Cycle { configs: built.cycle }.into()),
+        true => Ok(()),
+        false => Err(PlanError::Cycle { configs: built.cycle.clone() }.into()),
     }
 }
 

@@ -511,6 +511,27 @@ fn whoever_was_taken_over_triggers_nothing() {
     assert!(airflow.runs().is_empty());
 }
 
+/// The DAGs of one job each wait for nothing.
+#[test]
+fn a_part_of_a_plan_runs_beside_a_circle_in_schedules() {
+    let place = Place::new(&[JOIN], Version::Three, Door::Password);
+    place.stage.commit_circle();
+    says(&place.apply(&[]), 1, "these configs wait for each other");
+    assert!(place.airflow.runs().is_empty());
+    place.airflow.hold(true);
+    says(&place.apply(&["--detach", "--target", "joins/discovery.digest.*"]), 5, "1 left to run");
+    place.airflow.hold(false);
+    let run = place.resume(&[]);
+    says(&run, 0, "what is still needed is not known: these configs wait for each other");
+    says(&run, 0, "Applied 1 step");
+    assert_eq!(place.airflow.runs().len(), 1);
+    let published = fs::read(place.stage.path("state-dags/chronon_dags.json")).unwrap();
+    let published: Value = serde_json::from_slice(&published).unwrap();
+    let bounded = |it: &Value| it["kind"] == "bounded";
+    assert!(published["dags"].as_object().unwrap().values().all(bounded));
+    place.clean(&[&run]);
+}
+
 #[test]
 fn a_part_of_a_plan_runs_the_files_of_its_commit() {
     let place = Place::new(&[CHANGE], Version::Three, Door::Password);

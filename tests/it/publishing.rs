@@ -230,6 +230,28 @@ fn an_apply_that_is_killed_before_the_manifest_leaves_the_old_one() {
     assert_ne!(manifest(&stage), before);
 }
 
+/// Schedules are of no matter for a part of a plan; what is left is told where it can be.
+#[test]
+fn a_circle_in_schedules_holds_up_no_target() {
+    let stage = stage(&[TAGS]);
+    stage.commit_circle();
+    let circle = "these configs wait for each other: group_bys/catalog.tracks.track_";
+    fails(&stage.run(&["plan"]), 1, circle);
+    fails(&stage.apply(&[]), 1, circle);
+    assert_eq!(stage.submitted(), [""; 0]);
+    let plan = stage.path("plan.json").display().to_string();
+    let target = ["--target", "group_bys/listening.*"];
+    stage.run(&[&["plan", "--format", "json", "--out", &plan][..], &target].concat()).ok();
+    assert!(stage.run(&["apply", "--dry-run", &plan]).ok().contains("metadata-upload"));
+    let run = stage.apply(&target);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("Applied 1 step"), "{said}");
+    assert!(said.contains("what is still needed is not known: these configs wait"), "{said}");
+    assert_eq!(stage.submitted(), [TAGS_STEP]);
+    assert!(manifest(&stage).is_none());
+}
+
 #[test]
 fn the_schedules_of_another_env_are_not_overwritten() {
     let stage = stage(&[TAGS]);

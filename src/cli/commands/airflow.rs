@@ -149,7 +149,8 @@ fn of_commit(repo: &RepoArgs, head: Option<&String>) -> Result<(Workspace, Built
     let lineage = Lineage::of(catalog);
     let built =
         schedules::built(&workspace, catalog, &lineage, &workspace.settings, &workspace.teams)?;
-    Ok((workspace, schedules::running(built)?))
+    schedules::sound(&built)?;
+    Ok((workspace, built))
 }
 
 /// Writes everything into a folder, the manifest last.

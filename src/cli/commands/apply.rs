@@ -181,7 +181,7 @@ fn preview(asked: &Asked<'_>, state: &State, output: &mut Output) -> Result<Plan
     };
     let published = schedules::published(state, ledger.as_deref(), &workspace.settings)?;
     let basis = Basis::of(&workspace, ledger, state.location.clone(), &asked.options)?;
-    let basis = basis.over(published);
+    let basis = asked.over(basis, published);
     let mut plan = asked.plan(&basis, &known.carried, &workspace.pair.head.commit)?;
     checks::select(asked, &mut plan)?;
     super::tell_notes(&workspace, output);
@@ -236,7 +236,7 @@ fn apply(
     let basis =
         Basis::of(&workspace, Some(ledger.clone()), state.location.clone(), &asked.options)?;
     let published = schedules::published(state, Some(&ledger), &workspace.settings)?;
-    let basis = basis.over(published);
+    let basis = asked.over(basis, published);
     let mut plan = asked.plan(&basis, &session.carried, &workspace.pair.head.commit)?;
     // What is gone on with is what was begun: whatever else there is to do by now is not asked about.
     if asked.resumes.is_some() {

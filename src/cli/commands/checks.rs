@@ -7,6 +7,7 @@ use super::super::args::ApplyArgs;
 use super::super::basis::Basis;
 use super::super::failure::Exit;
 use super::super::failure::Failure;
+use super::super::schedules::Published;
 use super::super::state::State;
 use super::super::workspace::Prepared;
 use super::super::workspace::Request;
@@ -38,6 +39,15 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// To plan with, knowing what is published. A saved plan without schedules leaves them alone.
+    pub(super) fn over<'b>(&self, basis: Basis<'b>, published: Published) -> Basis<'b> {
+        let basis = basis.over(published);
+        match &self.file {
+            Some(file) if file.schedules.is_none() => basis.without_schedules(),
+            _ => basis,
+        }
+    }
+
     /// Plans for the day that was asked for; for that of a run of the same commit that was cut off,
     /// where the plan goes on with its work, so that this counts even after midnight; or for today.
     pub(super) fn plan(

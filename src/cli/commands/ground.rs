@@ -14,8 +14,6 @@ use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::progress::Receipt;
 use super::super::progress::View;
-use super::super::publishing::Known;
-use super::super::publishing::Place;
 use super::super::schedules;
 use super::super::signals::Watch;
 use super::super::state;
@@ -26,7 +24,6 @@ use super::super::tasks::Maker;
 use super::super::tasks::Temporary;
 use super::super::workspace::Workspace;
 use super::checks::Asked;
-use crate::apply::airflow::AirflowRunner;
 use crate::apply::command::CommandRunner;
 use crate::apply::engine;
 use crate::apply::engine::Apply;
@@ -37,14 +34,12 @@ use crate::apply::engine::Wait;
 use crate::apply::machine::Machine;
 use crate::apply::runner::Problem;
 use crate::apply::runner::Runner;
+use crate::model::day::Day;
 use crate::model::ledger::Ledger;
 use crate::model::ledger::Published;
 use crate::plan;
 use crate::plan::Options;
 use crate::plan::contract::Plan;
-use crate::schedule;
-use crate::schedule::Built;
-use crate::schedule::Bundle;
 use crate::state::fold;
 use crate::state::head::Head;
 use crate::state::journal::Begun;
@@ -55,9 +50,8 @@ use crate::state::journal::Journal;
 /// How many jobs run at once when nobody says.
 const USUAL_PARALLELISM: u32 = 8;
 
-/// What is said of what was found in the way before the first job, and after the last one.
-const UNSUBMITTED: &str = "nothing was submitted: this would go wrong";
-const UNPUBLISHED: &str = "schedules were not published: this would go wrong";
+/// What is said of what was found in the way before the first job.
+pub(super) const UNSUBMITTED: &str = "nothing was submitted: this would go wrong";
 
 /// Everything that a run stands on.
 pub(super) struct Ground<'a> {
@@ -114,132 +108,13 @@ impl Ground<'_> {
         Ok(receipt)
     }
 
-    /// Publishes the files of the commit for jobs that Airflow runs, with the commands of this plan,
-    /// and the DAGs that run one job each where it has others or none. Gives the name of the index.
-    fn prepare(
-        &self,
-        basis: &Basis<'_>,
-        plan: &Plan,
-        view: &View,
-    ) -> Result<Option<String>, Failure> {
-        let settings = &self.workspace.settings;
-        let (Some(built), Some(location)) = (basis.schedules(), &settings.dags.place) else {
-            return Ok(None);
-        };
-        if !settings.airflow.runs {
-            return Ok(None);
-        }
-        let place = Place::open(location, &self.top)?;
-        let known = self.known_at(&place)?;
-        self.refuse_foreign(built, &known, view, UNSUBMITTED)?;
-        let packed = schedules::packed(self.workspace, built)?;
-        let steps = plan.steps.iter().map(|step| (step.id.clone(), schedules::template(step)));
-        let (name, index) = schedule::index(built, &packed, steps.collect());
-        place.prepare(&packed, schedule::index_key(&name), &index)?;
-        if let Some(manifest) = schedule::with_bounded(known.manifest(), built, &name) {
-            place.publish(&manifest, &known, &|| self.holds())?;
-        }
-        Ok(Some(name))
-    }
-
-    /// The manifest that is published there, which must be one of ours.
-    fn known_at(&self, place: &Place) -> Result<Known, Failure> {
-        let known = place.manifest()?;
-        let applied = self.ledger.schedules.as_ref().map(|it| it.digest.as_str());
-        let ours = known.says("digest").as_deref() == applied && applied.is_some();
-        let ours = |commit: &str| ours || self.workspace.repository.has(commit);
-        place.refuse_others(&self.workspace.env, &known, &ours)?;
-        Ok(known)
-    }
-
-    /// Nothing is published over DAGs that others have in Airflow. Those that the known manifest has
-    /// are ours.
-    fn refuse_foreign(
-        &self,
-        built: &Built,
-        known: &Known,
-        view: &View,
-        refusal: &str,
-    ) -> Result<(), Failure> {
-        let settings = &self.workspace.settings.airflow;
-        if settings.url.is_none() && !settings.runs {
-            return Ok(());
-        }
-        let ours = known.manifest().map(|it| it.dags).unwrap_or_default();
-        let new = built.manifest.dags.keys().filter(|id| !ours.contains_key(*id));
-        let (env, machine) = (&self.workspace.env, self.machine());
-        let airflow = AirflowRunner::new(machine, settings.clone(), env, None);
-        match airflow.foreign(new, &self.watch.stop) {
-            Ok(problems) => sound(refusal, &problems),
-            Err(problem) if settings.runs => sound(refusal, &[problem]),
-            // Whoever runs nothing there may not be let in.
-            Err(Problem { what, .. }) => {
-                view.note(format!("whether others have DAGs of these names is not known: {what}"));
-                Ok(())
-            }
-        }
-    }
-
     /// This machine.
-    fn machine(&self) -> Machine {
+    pub(super) fn machine(&self) -> Machine {
         let pair = |(name, value): (OsString, OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
         let locks = self.top.join(state::USUAL).join("locks");
         Machine { env: std::env::vars_os().filter_map(pair).collect(), locks }
-    }
-
-    /// Whether the lock is held still, as its store knows: what follows is seen by everybody.
-    fn holds(&self) -> Result<(), Failure> {
-        let lease = self.session.lease;
-        if lease.renew().is_err() || !lease.is_held() {
-            return Err(state::lost());
-        }
-        Ok(())
-    }
-
-    /// Publishes the schedules once all that they would run is applied: a task that ran a new
-    /// content over an old table would archive it.
-    fn publish(
-        &self,
-        basis: &Basis<'_>,
-        plan: &Plan,
-        report: &Report,
-        view: &View,
-    ) -> Result<Option<Published>, Failure> {
-        let differs = plan.schedules.as_ref().is_some_and(|it| !it.is_empty());
-        let whole = plan.complete && report.is_complete();
-        let held = !report.lost && report.cut_off.is_none() && self.session.lease.is_held();
-        let location = self.workspace.settings.dags.place.as_ref();
-        let (Some(built), Some(location), Some(_)) = (basis.schedules(), location, &plan.schedules)
-        else {
-            return Ok(None);
-        };
-        // Where no DAG differs, the files that all jobs share may: they come with every commit.
-        let commit = &self.workspace.pair.head.commit;
-        let known = self.ledger.schedules.as_ref().is_some_and(|it| it.commit == *commit);
-        let quiet = known || (self.asked.file.is_some() && self.asked.resumes.is_none());
-        if (quiet && !differs) || !whole || !held || self.watch.is_interrupted() {
-            return Ok(None);
-        }
-        let packed = schedules::packed(self.workspace, built)?;
-        let bundle = Bundle::of(built, &packed);
-        let place = Place::open(location, &self.top)?;
-        // Read before the lock is looked at, so that whoever publishes later is noticed.
-        let known = self.known_at(&place)?;
-        self.refuse_foreign(built, &known, view, UNPUBLISHED)?;
-        let digest = bundle.manifest.digest.clone();
-        crate::state::head::keep_schedules(&self.state.objects, &digest, &bundle.json)?;
-        place.prepare(&packed, bundle.index_key(), &bundle.index)?;
-        place.publish(&bundle.json, &known, &|| self.holds())?;
-        Ok(Some(Published {
-            digest,
-            location: location.clone(),
-            commit: commit.clone(),
-            run: self.session.run.clone(),
-            at: state::date(),
-            dags: schedule::fingerprints(&bundle.manifest),
-        }))
     }
 
     /// Keeps a plan under its digest: an apply that goes on is held against it.
@@ -425,13 +300,12 @@ impl Ground<'_> {
             (Exit::Done | Exit::Partial, Some(ledger))
                 if self.asked.file.is_none() || self.asked.resumes.is_some() =>
             {
-                let options = Options::default();
-                let settings = &self.workspace.settings;
-                let published = schedules::published(self.state, Some(&ledger), settings)?;
-                let basis =
-                    Basis::of(self.workspace, Some(ledger), self.state.location.clone(), &options)?;
-                let again = basis.over(published).plan(plan.as_of)?;
-                Some(again.steps.len() + again.schedules.map_or(0, |it| it.dags.len()))
+                // What was done is told, whatever a next plan says.
+                let needed = self.needed(ledger, plan.as_of);
+                let unknown = |it: &Failure| {
+                    view.note(format!("what is still needed is not known: {}", it.what.join(" ")));
+                };
+                needed.inspect_err(unknown).ok()
             }
             _ => None,
         };
@@ -449,6 +323,16 @@ impl Ground<'_> {
         };
         view.conclude(&receipt, output)?;
         Ok(receipt)
+    }
+
+    /// How many steps and DAGs a plan against this ledger has.
+    fn needed(&self, ledger: Arc<Ledger>, as_of: Day) -> Result<usize, Failure> {
+        let (options, workspace) = (Options::default(), self.workspace);
+        let published = schedules::published(self.state, Some(&ledger), &workspace.settings)?;
+        let location = self.state.location.clone();
+        let basis = Basis::of(workspace, Some(ledger), location, &options)?;
+        let again = basis.over(published).plan(as_of)?;
+        Ok(again.steps.len() + again.schedules.map_or(0, |it| it.dags.len()))
     }
 }
 
@@ -479,7 +363,7 @@ fn preflight(
 }
 
 /// Nothing is wrong, or all that is.
-fn sound(what: &str, problems: &[Problem]) -> Result<(), Failure> {
+pub(super) fn sound(what: &str, problems: &[Problem]) -> Result<(), Failure> {
     if problems.is_empty() {
         return Ok(());
     }

@@ -16,6 +16,7 @@ pub(super) mod history;
 pub(super) mod init;
 pub(super) mod lock;
 pub(super) mod plan;
+mod published;
 mod resume;
 pub(super) mod schema;
 pub(super) mod show;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use serde_json::Value;
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::Repo;
@@ -123,6 +124,22 @@ impl Stage {
         let stage = Self { gcs: Some(gcs), ..Self::new(changes) };
         stage.settings("", "");
         stage
+    }
+
+    /// Commits two GroupBys that wait for each other's tables, so that no schedule can be made.
+    pub(crate) fn commit_circle(&self) {
+        let pair = ["tracks.track_profile__2", "tracks.track_popularity__0"];
+        for (name, other) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+            let path = format!("compiled/group_bys/catalog/{name}");
+            let mut config: Value =
+                serde_json::from_slice(&fs::read(self.repo.path().join(&path)).unwrap()).unwrap();
+            let table = format!("catalog_features.catalog_{}", other.replace('.', "_"));
+            let spec = json!({"name": "w", "spec": format!("{table}/ds={{{{ ds }}}}")});
+            let custom = json!({ "airflowDependencies": [spec] }).to_string();
+            config["metaData"]["customJson"] = json!(custom);
+            self.repo.write(&path, config.to_string());
+        }
+        self.repo.commit("circle");
     }
 
     /// Commits one change of the fixtures more.

@@ -412,7 +412,7 @@ impl Land<'_> {
                 (Status::Running(&told), Conclusion::Neutral, "Running in Airflow")
             }
             // A part of what is needed, as somebody asked for.
-            Exit::Done if receipt.needed.is_some_and(|it| it > 0) => {
+            Exit::Done if receipt.needed.map_or(!plan.complete, |it| it > 0) => {
                 (Status::Partly(&told), Conclusion::Success, "Applied in part")
             }
             Exit::Done => (Status::Applied(&told), Conclusion::Success, "Applied"),
