@@ -74,7 +74,9 @@ impl Airflow {
         let usual = if scheme == "https" { ":443" } else { ":80" };
         let host = host.to_ascii_lowercase();
         let host = host.strip_suffix(usual).unwrap_or(&host);
-        let own = ["localhost", "127.", "[::1]"].iter().any(|it| host.starts_with(it));
+        let name = host.rsplit_once(':').filter(|it| !it.1.contains(']')).map_or(host, |it| it.0);
+        let numbers = name.split('.').all(|it| it.parse::<u8>().is_ok());
+        let own = matches!(name, "localhost" | "[::1]") || numbers && name.starts_with("127.");
         (!own).then(|| format!("{scheme}://{host}/{}", path.trim_end_matches('/')))
     }
 
@@ -132,6 +134,12 @@ mod tests {
             (("gs://x/dags", a), ("gs://y/dags", "https://a.example:8443"), ""),
             (("gs://x/dags", a), ("gs://y/dags", "https://a.example/other"), ""),
             (("gs://x/dags", "http://localhost:8080"), ("y", "http://localhost:8080"), ""),
+            (
+                ("gs://x/dags", "http://localhost-a"),
+                ("gs://y/dags", "http://localhost-a"),
+                "another",
+            ),
+            (("x", "http://127.0.0.1"), ("x", "http://127.0.0.1"), ""),
             (("x", "http://127.0.0.1:8080"), ("x", "http://127.0.0.1:8080"), ""),
             (("x", "http://[::1]:8080"), ("./x/", "http://[::1]:8080"), ""),
         ] {
