@@ -105,8 +105,10 @@ impl Site {
             return Ok(Dag::Unknown);
         }
         let tags = found["tags"].as_array().cloned().unwrap_or_default();
-        let mut names = tags.iter().filter_map(|it| it["name"].as_str());
-        let env = names.find_map(|it| it.strip_prefix("env:")).map(str::to_owned);
+        let names: Vec<&str> = tags.iter().filter_map(|it| it["name"].as_str()).collect();
+        let ours = names.contains(&"chronon");
+        let env = names.iter().find_map(|it| it.strip_prefix("env:")).filter(|_| ours);
+        let env = env.map(str::to_owned);
         Ok(Dag::There { paused: is("is_paused") == Some(true), env })
     }
 

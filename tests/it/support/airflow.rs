@@ -417,7 +417,7 @@ impl World {
             Version::Three => json!({"dag_id": dag, "is_paused": paused, "is_stale": self.stale}),
         };
         let tags = self.env.map(|env| json!([{"name": "chronon"}, {"name": format!("env:{env}")}]));
-        there["tags"] = tags.unwrap_or_else(|| json!([]));
+        there["tags"] = tags.unwrap_or_else(|| json!([{"name": "env:prod"}]));
         json_of(200, &there)
     }
 
