@@ -27,6 +27,9 @@ const TELLING: usize = 6;
 #[rustfmt::skip] // one shape, one line
 const SHAPES: &[&str] = &[
     r"ya29\.[0-9A-Za-z_\-.]+",
+    r"1//[0-9A-Za-z_\-]{20,}",
+    r"GOCSPX-[0-9A-Za-z_\-]{10,}",
+    r"eyJ[0-9A-Za-z_\-]{8,}\.eyJ[0-9A-Za-z_\-]{8,}\.[0-9A-Za-z_\-]*",
     r"gh[opsur]_[0-9A-Za-z]{16,}",
     r"github_pat_[0-9A-Za-z_]{16,}",
     r"(?:AKIA|ASIA)[0-9A-Z]{16}",
@@ -232,6 +235,10 @@ mod tests {
             ("  second line", "  ***"),
             ("json: say \\\"friend\\\".", "json: ***."),
             ("auth ya29.a0AfH6SMBx-y_z end", "auth *** end"),
+            ("was=1//0hunter9_hunter9-hunter9&x", "was=***&x"),
+            ("secret GOCSPX-hunter9-hunter9.", "secret ***."),
+            ("id eyJhbGciOiJSUzI1.eyJzdWIiOiIxMjM0.hunter9_x-y end", "id *** end"),
+            ("https://host/1//x", "https://host/1//x"),
             ("ghp_abcdefghij0123456789 ghs_abcdefghij0123456789", "*** ***"),
             ("github_pat_11ABCDEFG0abcdefghij_x", "***"),
             ("key AKIAIOSFODNN7EXAMPLE.", "key ***."),

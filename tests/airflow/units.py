@@ -224,6 +224,23 @@ class Days(unittest.TestCase):
             self.assertTrue(sensor.poke(more), "none is waited for")
             self.assertEqual((looked.call_count, answers.call_count), (1, 2), "none means any in 3.x")
 
+    def test_a_run_that_ended_badly_counts_where_nothing_else_can_be_learned(self):
+        """So it is off GCP, where the CLI's check says no and nothing else."""
+        day, kind = at("2026-03-04"), L.external_wait()
+        sensor = kind(task_id="w", spec=support.external("p", "t"), team="payments")
+        more = {**context(logical="2026-03-04"), "logical_date": day}
+        more["ti"].get_ti_count = lambda **it: int(it["states"] == ["skipped"])
+        doubt = mock.Mock(side_effect=L.AirflowException("cannot be learned"))
+        with mock.patch.object(L, "awaited", lambda *_: ({day: [day]}, [])), mock.patch.object(
+            kind.__bases__[1], "poke", mock.Mock(side_effect=L.AirflowSkipException)
+        ), mock.patch.object(kind, "there", doubt):
+            with self.assertRaises(L.AirflowSkipException):
+                sensor.poke(more)
+            doubt.assert_called_once_with([day])
+            sensor.killed = True
+            with self.assertRaisesRegex(L.AirflowException, "cannot be learned"):
+                sensor.poke(more)
+
     def test_words_are_filled_once(self):
         argv = L.fill(["{a}", "x{b}{c}", "{a"], a="{b}", b="2")
         self.assertEqual(argv, ["{b}", "x2{c}", "{a"])
@@ -248,6 +265,9 @@ class Hidden(unittest.TestCase):
             ("  second line", "  ***"),
             ('json: say \\"friend\\".', "json: ***."),
             ("auth ya29.a0AfH6SMBx-y_z end", "auth *** end"),
+            ("was=1//0hunter9_hunter9-hunter9&x", "was=***&x"),
+            ("secret GOCSPX-hunter9-hunter9.", "secret ***."),
+            ("id eyJhbGciOiJSUzI1.eyJzdWIiOiIxMjM0.hunter9_x-y end", "id *** end"),
             ("ghp_abcdefghij0123456789 ghs_abcdefghij0123456789", "*** ***"),
             ("github_pat_11ABCDEFG0abcdefghij_x", "***"),
             ("key AKIAIOSFODNN7EXAMPLE.", "key ***."),

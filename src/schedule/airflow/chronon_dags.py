@@ -483,6 +483,9 @@ COVER = "***"
 TELLING = 6
 TOKENS = re.compile(
     r"ya29\.[0-9A-Za-z_\-.]+"
+    r"|1//[0-9A-Za-z_\-]{20,}"
+    r"|GOCSPX-[0-9A-Za-z_\-]{10,}"
+    r"|eyJ[0-9A-Za-z_\-]{8,}\.eyJ[0-9A-Za-z_\-]{8,}\.[0-9A-Za-z_\-]*"
     r"|gh[opsur]_[0-9A-Za-z]{16,}"
     r"|github_pat_[0-9A-Za-z_]{16,}"
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}"
@@ -2160,7 +2163,7 @@ def external_wait():
             spec, (runs, never) = self.spec, awaited(self.spec, context)
             for states in (FAILED, SKIPPED) if spec["table"] else ():
                 ended = those_in(context, spec, list(runs), states)
-                if ended and self.there([slot for it in ended for slot in runs[it]]):
+                if ended and self.seem_there([slot for it in ended for slot in runs[it]]):
                     what = f"ended as {states[0]}, and what they should write is there"
                     self.log.info("%s runs of %s %s", len(ended), spec["dag"], what)
                     runs = {it: slots for it, slots in runs.items() if it not in ended}
@@ -2171,6 +2174,16 @@ def external_wait():
             # Every look is at runs of its own, and none at all would mean any.
             self.execution_date_fn = lambda _: list(runs)
             return not runs or super().poke(context)
+
+        def seem_there(self, slots):
+            """Whether these slots are there; where that cannot be learned, the runs say enough."""
+            try:
+                return self.there(slots)
+            except AirflowException as error:
+                if self.killed:
+                    raise
+                self.log.warning("%s", error)
+                return False
 
     return ExternalWait
 
