@@ -398,6 +398,7 @@ impl<'a> Builder<'a> {
         let manifest = spec::Manifest {
             format: spec::FORMAT,
             digest: String::new(),
+            over: None,
             env: env.to_owned(),
             dialect: catalog.dialect.name().to_owned(),
             commit: catalog.commit.to_string(),

@@ -32,6 +32,7 @@ pub use changes::fingerprints;
 pub use changes::note;
 pub use cron::shown as shown_schedule;
 pub use pack::Bundle;
+pub use pack::OVER;
 pub use pack::Packed;
 pub use pack::index;
 pub use pack::index_key;

@@ -11,6 +11,8 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
 use sha2::Digest;
 use sha2::Sha256;
 
@@ -115,36 +117,50 @@ impl Bundle {
     }
 }
 
+/// What stands in a manifest into which DAGs of one job each were put: the digest that it had before.
+pub const OVER: &str = "over";
+
 /// The manifest that is published, with the DAGs of one job each as these schedules have them; none
-/// where it has them already. What runs every day stays what it is. Without one it is these DAGs
-/// alone, with `files`.
-pub fn with_bounded(known: Option<Manifest>, built: &Built, files: &str) -> Option<Vec<u8>> {
+/// where it has them already, or is no manifest. What runs every day stays what it is, whatever
+/// version wrote it. Without one it is these DAGs alone, with `files`.
+pub fn with_bounded(known: Option<&[u8]>, built: &Built, files: &str) -> Option<Vec<u8>> {
     let new = &built.manifest;
-    let none = || Manifest { files: files.to_owned(), dags: BTreeMap::new(), ..new.clone() };
-    let mut manifest = known.unwrap_or_else(none);
     let bounded = new.dags.iter().filter(|(_, dag)| dag.kind == Kind::Bounded);
-    let lacking: BTreeMap<_, _> = bounded
-        .filter(|(id, dag)| manifest.dags.get(*id) != Some(dag))
-        .map(|(id, dag)| (id.clone(), dag.clone()))
-        .collect();
-    if lacking.is_empty() {
+    let Some(known) = known else {
+        let dags = bounded.map(|(id, dag)| (id.clone(), dag.clone())).collect();
+        return Some(canonical(&sealed(Manifest { files: files.to_owned(), dags, ..new.clone() })));
+    };
+    let mut manifest: Value = serde_json::from_slice(known).ok()?;
+    let dags = manifest.get_mut("dags")?.as_object_mut()?;
+    let before = dags.clone();
+    dags.extend(bounded.map(|(id, dag)| (id.clone(), json!(dag))));
+    if *dags == before {
         return None;
     }
-    manifest.dags.extend(lacking);
+    let teams = manifest.get_mut("teams")?.as_object_mut()?;
     for (name, team) in &new.teams {
-        manifest.teams.entry(name.clone()).or_insert_with(|| team.clone());
+        teams.entry(name.clone()).or_insert_with(|| json!(team));
     }
-    Some(canonical(&sealed(manifest)))
+    if manifest[OVER].is_null() {
+        manifest[OVER] = manifest["digest"].clone();
+    }
+    let digest = digest(&mut manifest);
+    manifest["digest"] = json!(digest);
+    Some(canonical(&manifest))
 }
 
 /// A manifest with its digest.
-fn sealed(mut manifest: Manifest) -> Manifest {
-    let mut json = serde_json::to_value(&manifest).unwrap_or_default();
-    if let Some(map) = json.as_object_mut() {
+fn sealed(manifest: Manifest) -> Manifest {
+    let digest = digest(&mut json!(manifest));
+    Manifest { digest, ..manifest }
+}
+
+/// The digest of a manifest, whatever it says of it.
+fn digest(manifest: &mut Value) -> String {
+    if let Some(map) = manifest.as_object_mut() {
         map.remove("digest");
     }
-    manifest.digest = format!("sha256:{}", hex_of(&Sha256::digest(json.to_string())));
-    manifest
+    format!("sha256:{}", hex_of(&Sha256::digest(manifest.to_string())))
 }
 
 /// A document as bytes: keys sorted, a line to each DAG, so that two of them can be compared.

@@ -26,6 +26,9 @@ pub struct Manifest {
     pub format: u32,
     /// `sha256:` and a hash of the rest.
     pub digest: String,
+    /// The digest of the manifest into which DAGs of one job each were put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<String>,
     /// The env.
     pub env: String,
     /// What wrote the configs: `zip` or `oss`.
@@ -269,7 +272,7 @@ pub enum Work {
         argv: Vec<String>,
     },
     /// Waits for a task of another DAG, or of another day; for what it writes where its DAG never
-    /// made that run.
+    /// made that run, or where it failed or was skipped.
     External {
         /// The DAG.
         dag: String,

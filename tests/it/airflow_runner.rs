@@ -402,15 +402,19 @@ fn what_google_says_of_a_token_is_covered() {
     thread::spawn(move || {
         for stream in port.incoming() {
             let mut stream = stream.unwrap();
-            drop(stream.read(&mut [0; 4096]));
-            let body = "{\"error\": \"invalid_grant\", \"was\": \"ya29.hunter9-listens\"}";
+            let mut asked = [0; 4096];
+            let length = stream.read(&mut asked).unwrap();
+            let asked = String::from_utf8_lossy(&asked[..length]);
+            let body =
+                json!({"error": "invalid_grant", "was": "ya29.hunter9-listens", "of": asked});
+            let body = body.to_string();
             let head = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n", body.len());
             drop(stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes()));
         }
     });
     let file = place.stage.path("google.json");
     let key = json!({"type": "authorized_user", "client_id": "c", "token_uri": url,
-        "client_secret": "hunter9-client", "refresh_token": "hunter9-refresh"});
+        "client_secret": "GOCSPX-hunter9-hunter9", "refresh_token": "1//0hunter9-hunter9_hunter9"});
     fs::write(&file, key.to_string()).unwrap();
     place.set("auth = \"google\"");
     let mut command = place.stage.command(&["apply", "--yes", "--as-of", DAY]);
@@ -625,6 +629,43 @@ fn an_airflow_that_cannot_be_asked_is_told() {
     let run = place.apply(&[]);
     says(&run, 0, "whether others have DAGs of these names is not known: no Airflow answers");
     assert!(fs::exists(place.stage.path("state-dags/chronon_dags.json")).unwrap());
+}
+
+/// It may be of another version, and of a commit that is gone; what was put into it for jobs that then
+/// failed goes once nobody asks for it.
+#[test]
+fn what_jobs_need_is_put_into_a_manifest_and_taken_back() {
+    let place = Place::new(&[JOIN], Version::Three, Door::Password);
+    place.apply(&[]).ok();
+    let file = place.stage.path("state-dags").join("chronon_dags.json");
+    let manifest = || -> Value { serde_json::from_slice(&fs::read(&file).unwrap()).unwrap() };
+    let first = manifest();
+    let mut before = first.clone();
+    before["commit"] = json!("0123456789012345678901234567890123456789");
+    before["dags"]["chronon_gb_batch_catalog"]["later"] = json!(1);
+    let bounded = before["dags"]["chronon_gb_backfill"].as_object_mut().unwrap();
+    bounded.insert("tags".to_owned(), json!(["old"]));
+    fs::write(&file, before.to_string()).unwrap();
+    place.set("prefix = \"north\"");
+    place.airflow.add_dag("north_join_backfill", false);
+    place.airflow.fail("weekly_digest");
+    let step = "joins/discovery.digest.weekly_digest__0#backfill";
+    for _ in 0..2 {
+        says(&place.apply(&["--force", step]), 5, "1 failed");
+        let meanwhile = manifest();
+        assert_eq!(meanwhile["over"], first["digest"]);
+        assert_ne!(meanwhile["digest"], first["digest"]);
+        assert!(meanwhile["dags"]["north_join_backfill"].is_object());
+        for (id, dag) in before["dags"].as_object().unwrap() {
+            assert_eq!(meanwhile["dags"][id], *dag, "{id}");
+        }
+    }
+    place.airflow.heal();
+    place.set("");
+    // Its own DAG of one job each is brought back at once, the rest when all is done.
+    says(&place.apply(&[]), 0, "");
+    assert_eq!(manifest(), first);
+    place.clean(&[]);
 }
 
 #[test]

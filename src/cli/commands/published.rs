@@ -45,7 +45,7 @@ impl Ground<'_> {
         let steps = plan.steps.iter().map(|step| (step.id.clone(), schedules::template(step)));
         let (name, index) = schedule::index(built, &packed, steps.collect());
         place.prepare(&packed, schedule::index_key(&name), &index)?;
-        if let Some(manifest) = schedule::with_bounded(known.manifest(), built, &name) {
+        if let Some(manifest) = schedule::with_bounded(known.bytes.as_deref(), built, &name) {
             place.publish(&manifest, &known, &|| self.holds())?;
         }
         Ok(Some(name))
@@ -55,7 +55,8 @@ impl Ground<'_> {
     fn known_at(&self, place: &Place) -> Result<Known, Failure> {
         let known = place.manifest()?;
         let applied = self.ledger.schedules.as_ref().map(|it| it.digest.as_str());
-        let ours = known.says("digest").as_deref() == applied && applied.is_some();
+        let says = |name| known.says(name).is_some_and(|it| Some(it.as_str()) == applied);
+        let ours = says("digest") || says(schedule::OVER);
         let ours = |commit: &str| ours || self.workspace.repository.has(commit);
         place.refuse_others(&self.workspace.env, &known, &ours)?;
         Ok(known)
@@ -118,16 +119,25 @@ impl Ground<'_> {
         // Where no DAG differs, the files that all jobs share may: they come with every commit.
         let commit = &self.workspace.pair.head.commit;
         let known = self.ledger.schedules.as_ref().is_some_and(|it| it.commit == *commit);
-        let quiet = known || (self.asked.file.is_some() && self.asked.resumes.is_none());
-        if (quiet && !differs) || !whole || !held || self.watch.is_interrupted() {
+        let saved = self.asked.file.is_some() && self.asked.resumes.is_none();
+        if (saved && !differs) || !whole || !held || self.watch.is_interrupted() {
+            return Ok(None);
+        }
+        let place = Place::open(location, &self.top)?;
+        // An apply that did not end well may have left DAGs that nobody asks for any more.
+        let left = || place.manifest().is_ok_and(|it| it.says(schedule::OVER).is_some());
+        if known && !differs && !left() {
             return Ok(None);
         }
         let packed = schedules::packed(self.workspace, built)?;
         let bundle = Bundle::of(built, &packed);
-        let place = Place::open(location, &self.top)?;
         // Read before the lock is looked at, so that whoever publishes later is noticed.
         let known = self.known_at(&place)?;
         self.refuse_foreign(built, &known, view, UNPUBLISHED)?;
+        // An interrupt ends the asking too, and then nothing is known.
+        if self.watch.is_interrupted() {
+            return Ok(None);
+        }
         let digest = bundle.manifest.digest.clone();
         crate::state::head::keep_schedules(&self.state.objects, &digest, &bundle.json)?;
         place.prepare(&packed, bundle.index_key(), &bundle.index)?;
