@@ -64,6 +64,7 @@ for name in ["gb_backfill", "join_backfill", "staging_query_backfill", "job"]:
         start_date=datetime.datetime(2026, 1, 1),
         catchup=False,
         is_paused_upon_creation=True,
+        tags=["chronon", "env:prod"],
     ) as dag:
         PythonOperator.partial(task_id="job", python_callable=job).expand(op_kwargs=[{"chunk": 0}])
     globals()[dag.dag_id] = dag
